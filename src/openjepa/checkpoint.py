@@ -1,0 +1,225 @@
+"""Checkpoints: atomic, self-describing, without pickle.
+
+    run/
+      run.json                       the run, its command, versions, data fingerprint, status
+      metrics.jsonl  ledger.jsonl
+      untrained/encoder.safetensors  the exported encoder before the first step: a floor of every probe
+      checkpoints/00000500/          written under a temporary name, fsynced, renamed
+        encoder.safetensors          the exported encoder alone
+        objective.safetensors        everything that learns or moves, float32
+        optimizer.safetensors        AdamW's moments, by parameter name
+        checkpoint.json              step, format, hash of each file
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from openjepa.frozen import FrozenEncoder
+from openjepa.models.encoder import Encoder
+from openjepa.objectives.objective import Objective
+from openjepa.run import Run, from_dict
+
+FORMAT = 1
+
+
+class Damaged(ValueError):
+    """A checkpoint that is not whole."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run on disk."""
+
+    path: Path
+    run: Run
+    info: dict[str, Any]  # run.json
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write under a temporary name, fsync, rename: a reader sees the old file or the new one.
+
+    OSError (disk full, no permission) passes through, after the temporary file is removed.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, data: Mapping[str, Any]) -> None:
+    """Atomic, indented, readable by any tool."""
+    write_atomic(path, (json.dumps(data, indent=2, ensure_ascii=True) + "\n").encode())
+
+
+def save_checkpoint(folder: Path, step: int, objective: Objective, optimizer: torch.optim.Optimizer, extra: Mapping[str, Any]) -> Path:
+    """Everything that resuming needs, in checkpoints/<step>. Returns that folder.
+
+    OSError when it cannot be written; no half checkpoint stays behind under its final name.
+    """
+    final = folder / "checkpoints" / f"{step:08d}"
+    temporary = final.with_name(f".{final.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        files = {
+            "encoder.safetensors": tensors(objective.exported().state_dict()),
+            "objective.safetensors": tensors(objective.state_dict()),
+            "optimizer.safetensors": optimizer_state(objective, optimizer),
+        }
+        hashes = {}
+        for name, content in files.items():
+            data = save(content, metadata={"format": "pt", "openjepa": str(FORMAT)})
+            hashes[name] = hashlib.sha256(data).hexdigest()
+            write_atomic(temporary / name, data)
+        write_json(temporary / "checkpoint.json", {"format": FORMAT, "step": step, "sha256": hashes, **extra})
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(temporary, final)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return final
+
+
+def tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+
+
+def optimizer_state(objective: Objective, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """AdamW's state as plain tensors, named after the parameters: "<kind>:<parameter>"."""
+    state = optimizer.state
+    names = {p: name for name, p in objective.named_parameters()}
+    return tensors({f"{kind}:{names[p]}": value for p, values in state.items() for kind, value in values.items()})
+
+
+def load_optimizer_state(objective: Objective, optimizer: torch.optim.Optimizer, saved: Mapping[str, Tensor]) -> None:
+    """Inverse of optimizer_state, into a fresh optimizer."""
+    named = dict(objective.named_parameters())
+    for name, value in saved.items():
+        kind, parameter = name.split(":", 1)
+        p = named[parameter]
+        optimizer.state[p][kind] = value.to(p.device) if value.ndim else value.clone().to(p.device if optimizer.defaults["fused"] else "cpu")
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Checkpoint folders that were finished, oldest first."""
+    return sorted(p for p in (folder / "checkpoints").glob("[0-9]*") if p.is_dir())
+
+
+def prune(folder: Path, keep_last: int) -> None:
+    """Delete all but the newest `keep_last` checkpoints and the one with the best online probe."""
+    there = checkpoints(folder)
+    scores = {path: json.loads((path / "checkpoint.json").read_text()).get("knn") for path in there}
+    scored = [path for path in there if scores[path] is not None]
+    keep = {*there[-keep_last:], *([max(scored, key=lambda p: scores[p])] if scored else [])}
+    for path in there:
+        if path not in keep:
+            shutil.rmtree(path)
+
+
+def verify(checkpoint: Path) -> dict[str, Any]:
+    """checkpoint.json of a whole checkpoint. Damaged names the file that is not; ValueError for a newer format."""
+    try:
+        info: dict[str, Any] = json.loads((checkpoint / "checkpoint.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise Damaged(f"checkpoint {checkpoint} is damaged: checkpoint.json cannot be read ({error})") from error
+    check_format(info, checkpoint)
+    for name, wanted in info["sha256"].items():
+        path = checkpoint / name
+        if not path.exists():
+            raise Damaged(f"checkpoint {checkpoint} is damaged: {name} is missing")
+        with open(path, "rb") as file:
+            came = hashlib.file_digest(file, "sha256").hexdigest()
+        if came != wanted:
+            raise Damaged(f"checkpoint {checkpoint} is damaged: {name} has {path.stat().st_size} bytes whose hash is not the recorded one")
+    return info
+
+
+def check_format(info: Mapping[str, Any], where: Path) -> None:
+    if info.get("format", 0) > FORMAT:
+        raise ValueError(f"{where} has format {info['format']}; this openjepa reads up to {FORMAT}. Upgrade openjepa to open it")
+
+
+def last_whole(folder: Path) -> tuple[Path, list[str]]:
+    """The newest checkpoint that is whole, and a line for each newer one that is not."""
+    refused = []
+    for checkpoint in reversed(checkpoints(folder)):
+        try:
+            verify(checkpoint)
+            return checkpoint, refused
+        except Damaged as error:
+            refused.append(str(error))
+    problems = "; ".join(refused) or "it holds none"
+    raise Damaged(f"{folder} has no whole checkpoint ({problems}); start again with another --out")
+
+
+def load_run(folder: str | Path) -> RunFolder:
+    """Read run.json. ValueError says what is wrong with the folder."""
+    path = Path(folder)
+    if not path.is_dir():
+        raise ValueError(f"no run folder {path}; `openjepa runs` lists the runs there are")
+    try:
+        info: dict[str, Any] = json.loads((path / "run.json").read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path} is not a run folder: it has no run.json; give the folder named by --out") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}/run.json is not valid JSON ({error}); the run cannot be read") from error
+    check_format(info, path / "run.json")
+    return RunFolder(path, from_dict(info["run"]), info)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """One safetensors file. Damaged when it is truncated or missing."""
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise Damaged(f"{path} is damaged or missing ({error}); use another checkpoint of the run") from error
+
+
+def pick(folder: Path, step: int | None) -> Path:
+    """The checkpoint of `step`, by default the newest whole one."""
+    if step is None:
+        return last_whole(folder)[0]
+    path = folder / "checkpoints" / f"{step:08d}"
+    if not path.is_dir():
+        there = ", ".join(str(int(p.name)) for p in checkpoints(folder)) or "none"
+        raise ValueError(f"{folder} has no checkpoint of step {step}; it has {there}")
+    verify(path)
+    return path
+
+
+def load_objective(folder: str | Path, step: int | None = None) -> Objective:
+    """The whole objective in float32 and eval mode: encoder, predictor, target encoder."""
+    opened = load_run(folder)
+    objective = opened.run.objective.build(opened.run.modality)
+    objective.load_state_dict(load_tensors(pick(opened.path, step) / "objective.safetensors"))
+    return objective.eval()
+
+
+def load_encoder(folder: str | Path, *, step: int | None = None, untrained: bool = False) -> FrozenEncoder:
+    """The frozen encoder of a run folder, ready for `.encode(images)`.
+
+    JEPA gives its target encoder, which the papers evaluate. `untrained` gives the same
+    architecture with the weights it had before the first step: the floor of every probe.
+    """
+    opened = load_run(folder)
+    path = opened.path / "untrained" if untrained else pick(opened.path, step)
+    encoder = Encoder(opened.run.objective.encoder, opened.run.modality.patch_dim)
+    encoder.load_state_dict(load_tensors(path / "encoder.safetensors"))
+    encoder.eval().requires_grad_(False)
+    return FrozenEncoder(encoder, opened.run.modality, opened.run, 0 if untrained else int(path.name), path)

@@ -1,0 +1,84 @@
+"""The encoder: patches in, features out, positions untouched. Masking happened before it."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from openjepa.models.positions import Order, sincos
+from openjepa.models.transformer import Block, initialise
+from openjepa.tokens import Tokens
+
+Size = Literal["tiny", "small", "base", "large", "huge", "giant"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """A vision transformer without class token (ViT, arXiv:2010.11929), as I-JEPA uses it."""
+
+    dim: int = 384
+    depth: int = 12
+    heads: int = 6
+    mlp: float = 4.0  # hidden over outer width of the MLP
+    position_scale: float = 1.0  # multiplies the position code before it is added to the patch embedding
+    position_order: Order = "column-first"
+    init_std: float = 0.02
+    init_rescale: bool = False  # divide residual branches by sqrt(2 layer); I-JEPA's training undoes it
+    checkpointing: bool = False  # recompute activations in backward: less memory, about a third more time
+
+
+SIZES: dict[str, EncoderConfig] = {
+    "tiny": EncoderConfig(dim=192, depth=12, heads=3),
+    "small": EncoderConfig(dim=384, depth=12, heads=6),
+    "base": EncoderConfig(dim=768, depth=12, heads=12),
+    "large": EncoderConfig(dim=1024, depth=24, heads=16),
+    "huge": EncoderConfig(dim=1280, depth=32, heads=16),
+    "giant": EncoderConfig(dim=1408, depth=40, heads=16, mlp=48 / 11),
+}
+
+
+def vit(size: Size, **changes: object) -> EncoderConfig:
+    """A published size, with settings changed by name."""
+    if size not in SIZES:
+        raise ValueError(f"no ViT size {size!r}; there are {', '.join(get_args(Size))}")
+    return replace(SIZES[size], **changes)  # type: ignore[arg-type]
+
+
+class Encoder(nn.Module):
+    """Tokens to tokens: linear patch embedding, position code, transformer blocks, layer norm."""
+
+    def __init__(self, config: EncoderConfig, patch_dim: int) -> None:
+        super().__init__()
+        self.config, self.dim = config, config.dim
+        self.embed = nn.Linear(patch_dim, config.dim)
+        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.mlp) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.dim, eps=1e-6)
+        initialise(self, config.init_std, config.init_rescale)
+
+    def forward(self, patches: Tokens) -> Tokens:
+        """Features of the last layer, after the final norm."""
+        return Tokens(self.layers(patches, 1)[-1], patches.positions, patches.valid)
+
+    def layers(self, patches: Tokens, last: int) -> list[Float[Tensor, "b n d"]]:
+        """Outputs of the last `last` blocks, each through the final norm; [-1] is what forward returns."""
+        if not 1 <= last <= len(self.blocks):
+            raise ValueError(f"asked for the last {last} layers of an encoder that has {len(self.blocks)}")
+        x = self.embed(patches.values.to(self.embed.weight.dtype))
+        code = sincos(patches.positions, self.dim, self.config.position_order)
+        x = x + (self.config.position_scale * code).to(x.dtype)
+        outputs = []
+        for i, block in enumerate(self.blocks):
+            x = run(block, x, self.config.checkpointing and self.training)
+            if i >= len(self.blocks) - last:
+                outputs.append(self.norm(x))
+        return outputs
+
+
+def run(block: nn.Module, x: Float[Tensor, "b n d"], recompute: bool, last: int | None = None) -> Float[Tensor, "b t d"]:
+    """One block, keeping its activations or recomputing them in backward."""
+    if recompute:
+        from torch.utils.checkpoint import checkpoint
+
+        return checkpoint(block, x, last, use_reentrant=False)  # type: ignore[no-any-return]
+    return block(x, last)  # type: ignore[no-any-return]

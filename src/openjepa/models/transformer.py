@@ -1,0 +1,71 @@
+"""The pre-norm transformer block and its one attention function."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+# The kernel of scaled_dot_product_attention has a slow bf16 backward on CPUs at short lengths
+LONG = 1000  # tokens from which the fused kernel wins there too
+
+
+def attention(q: Float[Tensor, "b h t e"], k: Float[Tensor, "b h n e"], v: Float[Tensor, "b h n e"]) -> Float[Tensor, "b h t e"]:
+    """Softmax attention. Two matmuls for short bf16 training on a CPU, the fused kernel everywhere else."""
+    short = k.shape[-2] < LONG and q.dtype == torch.bfloat16 and q.device.type == "cpu"
+    if short and torch.is_grad_enabled() and q.requires_grad:
+        scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
+        return scores.softmax(-1) @ v
+    return F.scaled_dot_product_attention(q, k, v)
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x)); layer norm with eps 1e-6, exact GELU.
+
+    Plain tensors in and out: the unit that torch.compile and FSDP see.
+    """
+
+    def __init__(self, dim: int, heads: int, mlp: float) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ValueError(f"width {dim} does not split into {heads} heads; choose a divisor of {dim}")
+        hidden = round(dim * mlp)
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
+
+    def forward(self, x: Float[Tensor, "b n d"], last: int | None = None) -> Float[Tensor, "b t d"]:
+        """All tokens attend; with `last`, only the last `last` of them are updated and returned.
+
+        Keys and values still come from every token, so those are the same numbers at a lower price.
+        """
+        y = self.norm1(x)
+        if last is None or last == x.shape[1]:
+            q, k, v = self.qkv(y).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        else:
+            d = x.shape[-1]
+            weight, bias = self.qkv.weight, self.qkv.bias
+            x = x[:, -last:]
+            q = F.linear(y[:, -last:], weight[:d], bias[:d]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            k, v = F.linear(y, weight[d:], bias[d:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        x = x + self.proj(attention(q, k, v).transpose(1, 2).flatten(2))
+        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+
+
+def initialise(module: nn.Module, std: float, rescale: bool = False) -> None:
+    """Linear weights N(0, std), biases 0, norms 1 and 0 (I-JEPA, arXiv:2301.08243, as its code trains).
+
+    `rescale` divides the last map of each residual branch of layer l by sqrt(2 l), as V-JEPA 2 does
+    and as I-JEPA's constructor does before its training script undoes it.
+    """
+    for part in module.modules():
+        if isinstance(part, nn.Linear):
+            nn.init.normal_(part.weight, std=std)
+            nn.init.zeros_(part.bias)
+    blocks = [part for part in module.modules() if isinstance(part, Block)] if rescale else []
+    with torch.no_grad():
+        for layer, block in enumerate(blocks, 1):
+            block.proj.weight.div_(math.sqrt(2 * layer))
+            block.fc2.weight.div_(math.sqrt(2 * layer))

@@ -1,0 +1,77 @@
+"""Recipes for images. Published constants where a paper gives them; small ones say where they come from."""
+
+from dataclasses import replace
+
+from openjepa.masks.blocks import Blocks
+from openjepa.masks.random import Random
+from openjepa.modalities.image import Image
+from openjepa.models.encoder import EncoderConfig, vit
+from openjepa.models.predictor import PredictorConfig
+from openjepa.objectives.jepa import JEPAConfig
+from openjepa.objectives.mae import MAEConfig
+from openjepa.run import DataConfig, OptimizerConfig, Run
+from openjepa.schedules import Cosine, Linear, WarmupCosine
+
+ijepa: Run = Run(
+    modality=Image(size=(224, 224), patch=(16, 16)),
+    objective=JEPAConfig(encoder=vit("small"), predictor=PredictorConfig(dim=384, depth=6, heads=6)),
+    steps=50_000,
+    batch_size=128,
+)
+"""I-JEPA (arXiv:2301.08243) with the published constants, at ViT-S/16 and 224 x 224."""
+
+ijepa_vith14: Run = replace(
+    ijepa,
+    modality=Image(size=(224, 224), patch=(14, 14)),
+    objective=JEPAConfig(encoder=vit("huge"), predictor=PredictorConfig(dim=384, depth=12, heads=16)),
+    steps=187_500,
+    batch_size=2048,
+)
+"""I-JEPA as released: ViT-H/14, 300 epochs of ImageNet-1k at batch 2048. Wants many GPUs."""
+
+mae: Run = Run(
+    modality=Image(size=(224, 224), patch=(16, 16), crop_scale=(0.2, 1.0), flip=True),
+    objective=MAEConfig(encoder=vit("small"), decoder=PredictorConfig(dim=512, depth=8, heads=16)),
+    optimizer=OptimizerConfig(
+        lr=WarmupCosine(start=0.0, peak=1.5e-4 * 256 / 256, final=0.0, warmup=40 / 800),
+        weight_decay=Cosine(start=0.05, final=0.05),
+        betas=(0.9, 0.95),
+    ),
+    steps=50_000,
+    batch_size=256,
+)
+"""MAE (arXiv:2111.06377) with the published constants, at ViT-S/16 and 224 x 224; lr is 1.5e-4 x batch / 256."""
+
+_SMALL = EncoderConfig(dim=192, depth=6, heads=3)
+_ADAM = OptimizerConfig(
+    lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1),
+    weight_decay=Cosine(start=0.05, final=0.05),
+    betas=(0.9, 0.95),
+)
+
+ijepa_tabletop: Run = Run(
+    modality=Image(size=(32, 32), patch=(8, 8), crop_scale=(0.4, 1.0), flip=True),
+    objective=JEPAConfig(
+        encoder=_SMALL,
+        predictor=PredictorConfig(dim=96, depth=3, heads=3),
+        masks=Blocks(context=6 / 16),
+        momentum=Linear(start=0.99, final=1.0),
+        union=True,
+        target_layers=3,
+        balance=2.0,
+    ),
+    data=DataConfig(path="world:tabletop"),
+    optimizer=_ADAM,
+    steps=2_000,
+    batch_size=128,
+)
+"""The quickstart: I-JEPA on the built-in tabletop world, about three minutes on two CPU cores."""
+
+mae_cifar10: Run = Run(
+    modality=Image(size=(32, 32), patch=(4, 4), crop_scale=(0.4, 1.0), flip=True),
+    objective=MAEConfig(encoder=_SMALL, decoder=PredictorConfig(dim=96, depth=3, heads=3), masks=Random(ratio=0.75)),
+    optimizer=_ADAM,
+    steps=4_000,
+    batch_size=128,
+)
+"""MAE on 32 x 32 photos, minutes on two CPU cores."""

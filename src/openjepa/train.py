@@ -1,0 +1,317 @@
+"""The loop: batch, loss, step, after_step, log, save."""
+
+import json
+import os
+import platform
+import resource
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+import openjepa
+from openjepa import checkpoint, health
+from openjepa.data.dataset import Dataset, open_dataset
+from openjepa.data.ledger import Ledger
+from openjepa.data.loader import Loader
+from openjepa.engine import Engine, choose_device, choose_precision
+from openjepa.metrics import MetricsWriter, read_metrics
+from openjepa.objectives.objective import LossOutput, Objective
+from openjepa.run import Run, differences, to_dict
+from openjepa.tokens import Batch
+
+Event = Callable[[dict[str, Any]], None]
+
+
+class Interrupted(Exception):
+    """Stopped by SIGINT or SIGTERM after saving; the checkpoint is `path`."""
+
+    def __init__(self, path: Path, step: int) -> None:
+        super().__init__(f"interrupted at step {step}; saved {path}")
+        self.path, self.step = path, step
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    out: Path
+    steps: int
+    seconds: float  # of this call, without the set-up
+    metrics: dict[str, Any]  # the last logged line
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class MakeBatch:
+    """Decoded images to a Batch, in a loader worker: crops and masks, pure in (seed, step, row)."""
+
+    run: Run
+
+    def __call__(self, images: list[Tensor] | Shaped[Tensor, "b c h w"], step: int, rows: NDArray[Any]) -> Batch:
+        view = self.run.modality.augment(images, self.run.seed, step, rows)
+        return self.run.objective.collate(view, self.run.modality, self.run.seed, step, rows)
+
+
+def train(
+    run: Run,
+    out: str | Path,
+    *,
+    recipe: str = "",
+    command: str = "",
+    resume: bool = False,
+    allow_changes: bool = False,
+    probe: Callable[[Dataset, Run], Any] | None = None,
+    on_event: Event = lambda event: None,
+) -> TrainResult:
+    """Train `run` into the folder `out`, or with `resume` continue it there.
+
+    Args:
+        probe: called once with the data set where it has labels; gives a callable (encoder, modality)
+            -> accuracy used every `run.probe_every` steps.
+        on_event: told of "start", "log", "save", "bad" and "end", each a dict with its "kind".
+
+    Raises:
+        ValueError: bad settings or data, a non-empty `out`, a resume that does not fit.
+        NonFinite: a loss or gradient was not finite; nothing after the last checkpoint is kept.
+        Interrupted: a signal came; the state is saved.
+        OSError: the disk is full or a folder cannot be written.
+    """
+    return Session(run, Path(out), recipe, command, on_event).go(resume, allow_changes, probe)
+
+
+class Session:
+    """One call of `train`: the pieces that live as long as it does."""
+
+    def __init__(self, run: Run, out: Path, recipe: str, command: str, on_event: Event) -> None:
+        self.run, self.out, self.recipe, self.command, self.on_event = run, out, recipe, command, on_event
+        self.notes: list[str] = []
+
+    def go(self, resume: bool, allow_changes: bool, probe: Callable[[Dataset, Run], Any] | None) -> TrainResult:
+        saved = self.open_folder(resume)
+        run = self.run
+        self.device = choose_device(run.device)
+        self.dataset, entries = open_dataset(run.data.path, run.modality, run.data.cache)
+        self.precision, self.reason = choose_precision(run.precision, self.device, run.objective.encoder.dim)
+        if saved:
+            self.precision, self.reason = saved.info["precision"], "as the run began"
+            torch.set_num_threads(saved.info["threads"])  # another number sums in another order
+            self.compare(saved, allow_changes)
+        self.info = saved.info if saved else self.describe()
+        start = self.build(saved.path if saved else None)
+        self.ledger = Ledger(self.out / "ledger.jsonl", total=len(self.dataset) + len(entries), max_bad=run.data.max_bad)
+        self.status("running")
+        self.ledger.add(entries)
+        self.metrics = MetricsWriter(self.out / "metrics.jsonl")
+        self.history = read_metrics(self.out / "metrics.jsonl")
+        self.probe = probe(self.dataset, run) if probe and run.probe_every and self.dataset.labels else None
+        self.tell("start", out=str(self.out), run=self.info, step=start, steps=run.steps, images=len(self.dataset), why=self.reason)
+        try:
+            with signals() as stop:
+                result = self.loop(start, stop)
+        except Interrupted:
+            self.status("interrupted")
+            raise
+        except BaseException:
+            self.status("failed")
+            raise
+        self.status("finished")
+        self.tell("end", out=str(self.out), steps=result.steps, seconds=result.seconds, metrics=result.metrics)
+        return result
+
+    # -- before the first step
+
+    def open_folder(self, resume: bool) -> checkpoint.RunFolder | None:
+        if resume:
+            return checkpoint.load_run(self.out)
+        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
+            raise ValueError(f"{self.out} is not empty; continue it with --resume {self.out}, or give another --out")
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            checkpoint.write_atomic(self.out / ".writable", b"")
+            (self.out / ".writable").unlink()
+        except OSError as error:
+            raise OSError(error.errno, f"cannot write in {self.out} ({error.strerror}); give another --out") from error
+        return None
+
+    def describe(self) -> dict[str, Any]:
+        """What run.json holds."""
+        versions = {"openjepa": openjepa.__version__, "torch": torch.__version__, "python": platform.python_version()}
+        return {
+            "format": checkpoint.FORMAT,
+            "recipe": self.recipe,
+            "command": self.command or shlex.join(["openjepa", *sys.argv[1:]]),
+            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": versions,
+            "run": to_dict(self.run),
+            "data": self.describe_data(),
+            "device": str(self.device),
+            "precision": self.precision,
+            "threads": torch.get_num_threads(),
+            "platform": f"{platform.system()} {platform.machine()}",
+        }
+
+    def describe_data(self) -> dict[str, Any]:
+        return {
+            "path": self.run.data.path,
+            "fingerprint": self.dataset.fingerprint,
+            "images": len(self.dataset),
+            "labels": {name: list(labels.names) for name, labels in self.dataset.labels.items()},
+        }
+
+    def compare(self, saved: checkpoint.RunFolder, allow_changes: bool) -> None:
+        """Refuse a resume whose settings or data changed, unless that is asked for."""
+        changed = differences(saved.run, self.run)
+        before, now = saved.info["data"], self.describe_data()
+        if before["fingerprint"] != now["fingerprint"]:
+            changed.append(f"data: {before['images']} images, fingerprint {before['fingerprint'][:12]} -> {now['images']} images, {now['fingerprint'][:12]}")
+        if changed and not allow_changes:
+            listed = "\n  ".join(changed)
+            raise ValueError(f"{self.out} was run with other settings or data:\n  {listed}\nundo the change, or accept it with --allow-changes")
+        if changed:
+            saved.info.setdefault("changes", []).append({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "changed": changed})
+            saved.info |= {"run": to_dict(self.run), "data": now}
+
+    def build(self, saved: Path | None) -> int:
+        """Objective and optimizer, fresh or as saved. Returns the steps already done."""
+        torch.manual_seed(self.run.seed)
+        objective = self.run.objective.build(self.run.modality)
+        if saved is None:
+            self.engine = Engine(self.run, objective, self.device, self.precision)
+            return 0
+        path, refused = checkpoint.last_whole(saved)
+        self.notes += refused
+        for line in refused:
+            self.tell("note", text=f"{line}; continuing from {path.name}")
+        objective.load_state_dict(checkpoint.load_tensors(path / "objective.safetensors"))
+        self.engine = Engine(self.run, objective, self.device, self.precision)
+        moments = checkpoint.load_tensors(path / "optimizer.safetensors")
+        checkpoint.load_optimizer_state(objective, self.engine.optimizer, moments)
+        step = int(path.name)
+        keep = [line for line in read_metrics(self.out / "metrics.jsonl") if line["step"] <= step]
+        lines = "".join(json.dumps(line) + "\n" for line in keep)
+        checkpoint.write_atomic(self.out / "metrics.jsonl", lines.encode())
+        return step
+
+    # -- the steps
+
+    def loop(self, start: int, stop: Callable[[], bool]) -> TrainResult:
+        run, objective = self.run, self.engine.objective
+        loader = Loader(
+            self.dataset,
+            MakeBatch(run),
+            seed=run.seed,
+            batch_size=run.batch_size,
+            start=start,
+            steps=run.steps,
+            workers=run.workers,
+            pin=self.device.type == "cuda",
+        )
+        began = self.since = time.perf_counter()
+        self.waited, self.done, self.last, path = 0.0, 0, dict(self.history[-1]) if self.history else {}, self.out
+        for step, batch, entries, waited in loader:
+            self.waited += waited
+            for entry in self.ledger.add(entries):
+                self.tell("bad", path=entry.path, reason=entry.reason)
+            if step == 0:
+                self.start(objective, batch)
+            output, norm, set_to = self.engine.step(batch, step)
+            self.done += 1
+            finished = step + 1
+            if step == 0 or finished % run.log_every == 0 or finished == run.steps:
+                self.log(finished if step else 0, output, norm, set_to)
+            stopping = stop()
+            if finished % run.save_every == 0 or finished == run.steps or stopping:
+                path = self.save(finished)
+            if stopping and finished < run.steps:
+                raise Interrupted(path, finished)
+        return TrainResult(self.out, run.steps, time.perf_counter() - began, self.last, self.notes)
+
+    def start(self, objective: Objective, batch: Batch) -> None:
+        """The first batch may set scales; then the untrained encoder is kept, as the floor of every probe."""
+        with torch.no_grad():
+            objective.start(batch)
+        self.engine.refresh()
+        folder = self.out / "untrained"
+        folder.mkdir(exist_ok=True)
+        data = checkpoint.save(checkpoint.tensors(objective.exported().state_dict()), metadata={"format": "pt"})
+        checkpoint.write_atomic(folder / "encoder.safetensors", data)
+
+    def log(self, step: int, output: LossOutput, norm: Tensor, set_to: dict[str, float]) -> None:
+        """One line of metrics.jsonl: the loss of this very step, health, speed. Line 0 is the untrained encoder."""
+        self.engine.check()
+        run, now = self.run, time.perf_counter()
+        seconds = max(now - self.since, 1e-9)
+        line: dict[str, Any] = {"step": step, "epoch": round(step * run.batch_size / len(self.dataset), 3), "loss": output.loss.item()}
+        line |= set_to | {"grad_norm": norm.item()} | {k: v.item() for k, v in output.metrics.items()}
+        if output.prediction is not None:
+            line |= {f"health/{k}": v.item() for k, v in health.measure(output.prediction).items()}
+        line |= {"images_per_s": self.done * run.batch_size / seconds, "data_wait": self.waited / seconds, "memory_mb": memory_mb(self.device)}
+        if self.probe and step and (step % run.probe_every == 0 or step == run.steps):
+            line["knn"] = self.probe(self.engine.objective.exported(), run.modality)
+        first = self.history[0] if self.history else line
+        verdict = health.judge(line, first, self.history, step / run.steps)
+        line |= {"verdict": verdict.name, "advice": verdict.advice}
+        self.metrics.write(line)
+        self.history.append(line)
+        self.last = line
+        self.tell("log", **line)
+        self.since, self.waited, self.done = time.perf_counter(), 0.0, 0
+
+    def save(self, step: int) -> Path:
+        self.engine.check()
+        extra = {"knn": self.last.get("knn"), "run": to_dict(self.run)}
+        path = checkpoint.save_checkpoint(self.out, step, self.engine.objective, self.engine.optimizer, extra)
+        checkpoint.prune(self.out, self.run.keep_last)
+        self.status("running")
+        self.tell("save", step=step, path=str(path))
+        return path
+
+    # -- telling
+
+    def tell(self, kind: str, **what: Any) -> None:
+        self.on_event({"kind": kind, **what})
+
+    def status(self, status: str) -> None:
+        self.info |= {"status": status, "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "pid": os.getpid()}
+        checkpoint.write_json(self.out / "run.json", self.info)
+
+
+def memory_mb(device: torch.device) -> float:
+    """Peak memory in MB: allocated on a GPU, resident elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def signals() -> Iterator[Callable[[], bool]]:
+    """SIGINT and SIGTERM ask for a stop after the running step; a second one acts as usual."""
+    asked: list[int] = []
+    before: dict[int, Any] = {}
+
+    def ask(number: int, frame: object) -> None:
+        asked.append(number)
+        signal.signal(number, before[number])
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.getsignal(number)
+            signal.signal(number, ask)
+    except ValueError:  # not in the main thread: signals cannot be caught there
+        pass
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+

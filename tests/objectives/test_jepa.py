@@ -1,0 +1,129 @@
+"""I-JEPA: what moves, what is seen, what is scored."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from openjepa.masks.blocks import Blocks
+from openjepa.modalities.grid import Grid
+from openjepa.models.encoder import EncoderConfig
+from openjepa.models.positions import sincos
+from openjepa.models.predictor import PredictorConfig
+from openjepa.objectives.jepa import JEPAConfig, complement
+from openjepa.schedules import Linear
+
+GRID = Grid(channels=3, size=(40, 56), patch=(5, 7))
+TINY = JEPAConfig(encoder=EncoderConfig(dim=24, depth=2, heads=2), predictor=PredictorConfig(dim=16, depth=2, heads=2))
+
+
+def build(config=TINY, seed=0):
+    torch.manual_seed(seed)
+    objective = config.build(GRID)
+    x = torch.randn(4, 3, 40, 56)
+    return objective, x, config.collate(x, GRID, 0, 0, range(4))
+
+
+def test_masked_patches_cannot_reach_the_guess():
+    """Change every pixel outside the context: guesses must not move at all."""
+    objective, x, batch = build()
+    patches = GRID.patchify(x).values.clone()
+    hidden = torch.ones(patches.shape[:2], dtype=torch.bool).scatter_(1, batch.masks[0].context, False)
+    patches[hidden] += 100.0
+    changed = replace(batch, views=(GRID.unpatchify(patches),))
+    before, after = objective.predict(batch), objective.predict(changed)
+    assert torch.equal(before.guesses, after.guesses)
+    assert not torch.equal(before.goals, after.goals)
+
+
+def test_goals_are_cut_from_the_output_of_the_target_encoder_on_the_whole_image():
+    """A slow loop: encode everything, normalise, pick; not: encode only the target patches."""
+    objective, x, batch = build()
+    prediction = objective.predict(batch)
+    features = objective.target_encoder(GRID.patchify(x)).values
+    for sample in range(4):
+        for block, index in enumerate(batch.masks[0].targets[sample]):
+            for at, token in enumerate(index):
+                wanted = F.layer_norm(features[sample, token], (24,))
+                torch.testing.assert_close(prediction.goals[sample, block, at], wanted, atol=1e-5, rtol=0)
+    loss = objective.loss(batch, 0.0).loss
+    difference = (prediction.guesses - prediction.goals).abs()
+    by_hand = torch.where(difference < 1, 0.5 * difference.square(), difference - 0.5).mean()
+    torch.testing.assert_close(loss, by_hand)
+
+
+def test_each_block_is_answered_on_its_own():
+    """Blocks asked together give what each gives alone."""
+    objective, _, batch = build()
+    together = objective.predict(batch).guesses
+    for block in range(4):
+        masks = replace(batch.masks[0], targets=batch.masks[0].targets[:, block : block + 1])
+        alone = objective.predict(replace(batch, masks=(masks,))).guesses
+        torch.testing.assert_close(alone[:, 0], together[:, block], atol=1e-5, rtol=0)
+
+
+def test_the_target_encoder_moves_by_momentum_alone():
+    objective, _, batch = build(replace(TINY, momentum=Linear(start=0.75, final=0.75)))
+    objective.loss(batch, 0.0).loss.backward()
+    assert all(p.grad is None for p in objective.target_encoder.parameters())
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in (*objective.encoder.parameters(), *objective.predictor.parameters()))
+    before = objective.target_encoder.embed.weight.clone()
+    with torch.no_grad():
+        objective.encoder.embed.weight.add_(1.0)
+    assert objective.after_step(0.5) == {"momentum": 0.75}
+    torch.testing.assert_close(objective.target_encoder.embed.weight, before + 0.25, atol=1e-6, rtol=0)
+    assert objective.exported() is objective.target_encoder
+
+
+def test_momentum_follows_its_schedule():
+    objective, _, _ = build()
+    assert objective.after_step(0.0)["momentum"] == pytest.approx(0.996)
+    assert objective.after_step(0.5)["momentum"] == pytest.approx(0.998)
+
+
+def test_one_union_target_is_everything_outside_the_context():
+    config = replace(TINY, union=True, masks=Blocks(context=0.25))
+    _, _, batch = build(config)
+    masks = batch.masks[0]
+    assert masks.context.shape == (4, 16) and masks.targets.shape == (4, 1, 48)
+    for context, target in zip(masks.context.tolist(), masks.targets[:, 0].tolist(), strict=True):
+        assert sorted(context + target) == list(range(64))
+
+
+def test_complement_is_ascending():
+    assert complement(torch.tensor([[3, 0], [1, 2]]), 5).tolist() == [[1, 2, 4], [0, 3, 4]]
+
+
+def test_the_target_can_be_the_mean_of_the_last_layers():
+    objective, x, batch = build(replace(TINY, target_layers=2))
+    first, second = objective.target_encoder.layers(GRID.patchify(x), 2)
+    torch.testing.assert_close(objective.predict(batch).raw_goals, (first + second) / 2)
+    torch.testing.assert_close(second, objective.target_encoder(GRID.patchify(x)).values)
+    assert not torch.allclose(first, second, atol=1e-2)
+
+
+def test_balance_sets_content_against_position_once():
+    objective, x, batch = build(replace(TINY, balance=3.0))
+    objective.start(batch)
+    patches = GRID.patchify(x)
+    content = objective.encoder.embed(patches.values).std(0).square().mean().sqrt()
+    place = sincos(patches.positions[0], 24).std(0).square().mean().sqrt()
+    torch.testing.assert_close(content / place, torch.tensor(3.0), atol=1e-3, rtol=0)
+    assert torch.equal(objective.encoder.embed.weight, objective.target_encoder.embed.weight)
+
+
+def test_published_defaults():
+    config = JEPAConfig()
+    assert (config.momentum.start, config.momentum.final) == (0.996, 1.0)
+    assert (config.masks.count, config.masks.scale, config.masks.aspect, config.masks.context_scale) == (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0))
+    assert (config.union, config.target_layers, config.balance, config.stop_gradient) == (False, 1, None, True)
+
+
+def test_the_loss_of_a_fresh_model_is_where_theory_puts_it():
+    """E[smooth L1 of a standard normal] is .425; a fresh predictor answers about zero (spec 1.12)."""
+    torch.manual_seed(0)
+    config = JEPAConfig(encoder=EncoderConfig(dim=192, depth=2, heads=3), predictor=PredictorConfig(dim=384, depth=2, heads=3))
+    grid = Grid(channels=3, size=(96, 96), patch=(8, 8))
+    x = torch.randn(4, 3, 96, 96)
+    assert 0.40 < config.build(grid).loss(config.collate(x, grid, 0, 0, range(4)), 0.0).loss < 0.50
