@@ -119,3 +119,11 @@ def test_rescaling_divides_residual_branches_by_depth():
 def test_heads_must_divide_the_width():
     with pytest.raises(ValueError, match="width 10 does not split into 3 heads"):
         Block(10, 3, 4.0)
+
+
+def test_without_a_std_weights_are_xavier_uniform():
+    torch.manual_seed(0)
+    encoder = Encoder(EncoderConfig(dim=60, depth=1, heads=2, init_std=None), 300)
+    bound = math.sqrt(6 / (60 + 300))
+    assert 0.98 * bound < encoder.embed.weight.abs().max() <= bound
+    torch.testing.assert_close(encoder.embed.weight.std(), torch.tensor(bound / math.sqrt(3)), atol=2e-3, rtol=0)

@@ -23,7 +23,7 @@ class EncoderConfig:
     mlp: float = 4.0  # hidden over outer width of the MLP
     position_scale: float = 1.0  # multiplies the position code before it is added to the patch embedding
     position_order: Order = "column-first"
-    init_std: float = 0.02
+    init_std: float | None = 0.02  # of linear weights; None: Xavier-uniform, as MAE
     init_rescale: bool = False  # divide residual branches by sqrt(2 layer); I-JEPA's training undoes it
     checkpointing: bool = False  # recompute activations in backward: less memory, about a third more time
 

@@ -22,7 +22,7 @@ class PredictorConfig:
     mlp: float = 4.0
     position_scale: float = 1.0
     position_order: Order = "column-first"
-    init_std: float = 0.02
+    init_std: float | None = 0.02  # of linear weights; None: Xavier-uniform, as MAE
     init_rescale: bool = False
     checkpointing: bool = False
 
@@ -39,7 +39,7 @@ class Predictor(nn.Module):
         self.norm = nn.LayerNorm(config.dim, eps=1e-6)
         self.proj = nn.Linear(config.dim, out_dim)
         initialise(self, config.init_std, config.init_rescale)
-        nn.init.normal_(self.mask_token, std=config.init_std)
+        nn.init.normal_(self.mask_token, std=config.init_std or 0.02)
 
     def forward(self, context: Tokens, where: Float32[Tensor, "b blocks t axes"]) -> Float[Tensor, "b blocks t out"]:
         """Each block of places is answered on its own from the same context, all in one batched call."""

@@ -54,15 +54,19 @@ class Block(nn.Module):
         return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
 
 
-def initialise(module: nn.Module, std: float, rescale: bool = False) -> None:
+def initialise(module: nn.Module, std: float | None, rescale: bool = False) -> None:
     """Linear weights N(0, std), biases 0, norms 1 and 0 (I-JEPA, arXiv:2301.08243, as its code trains).
 
+    Without `std` the weights are Xavier-uniform, as MAE's (arXiv:2111.06377).
     `rescale` divides the last map of each residual branch of layer l by sqrt(2 l), as V-JEPA 2 does
     and as I-JEPA's constructor does before its training script undoes it.
     """
     for part in module.modules():
         if isinstance(part, nn.Linear):
-            nn.init.normal_(part.weight, std=std)
+            if std is None:
+                nn.init.xavier_uniform_(part.weight)
+            else:
+                nn.init.normal_(part.weight, std=std)
             nn.init.zeros_(part.bias)
     blocks = [part for part in module.modules() if isinstance(part, Block)] if rescale else []
     with torch.no_grad():

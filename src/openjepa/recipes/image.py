@@ -31,9 +31,9 @@ ijepa_vith14: Run = replace(
 
 mae: Run = Run(
     modality=Image(size=(224, 224), patch=(16, 16), crop_scale=(0.2, 1.0), flip=True),
-    objective=MAEConfig(encoder=vit("small"), decoder=PredictorConfig(dim=512, depth=8, heads=16)),
+    objective=MAEConfig(encoder=vit("small", init_std=None), decoder=PredictorConfig(dim=512, depth=8, heads=16, init_std=None)),
     optimizer=OptimizerConfig(
-        lr=WarmupCosine(start=0.0, peak=1.5e-4 * 256 / 256, final=0.0, warmup=40 / 800),
+        lr=WarmupCosine(start=0.0, peak=1.5e-4, final=0.0, warmup=40 / 800),
         weight_decay=Cosine(start=0.05, final=0.05),
         betas=(0.9, 0.95),
     ),
