@@ -1,0 +1,66 @@
+"""Nearest neighbours vote: a probe that trains nothing, so it can run during pretraining.
+
+Protocol (DINO's and DINOv3's kNN, written anew): features are L2-normalised, each of the k most similar
+training samples votes for its class with weight exp(cosine / .07). Unlike theirs, features are first
+centred by the *training* mean: the common direction that JEPA features share says nothing and makes all
+cosines look alike. `center=False` gives the published form.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from openjepa.probes.confidence import check
+
+NEIGHBOURS = (10, 20, 100, 200)
+DEFAULT = 20
+TEMPERATURE = 0.07
+
+
+@torch.no_grad()
+def predict(
+    x: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    test: Float[Tensor, "m d"],
+    classes: int,
+    *,
+    neighbours: Sequence[int] = NEIGHBOURS,
+    temperature: float = TEMPERATURE,
+    center: bool = True,
+    chunk: int = 1024,
+) -> dict[int, Int[Tensor, " m"]]:
+    """The class of each test sample, for every k of `neighbours`; a k above n asks all n.
+
+    ValueError for features that are not finite. Test samples are compared `chunk` at a time: chunk x n similarities in memory.
+    """
+    check(x, y, classes)
+    check(test, None, classes)
+    if center:
+        mean = x.mean(0)
+        x, test = x - mean, test - mean
+    x, test = unit(x), unit(test)
+    most = min(max(neighbours), len(x))
+    found: dict[int, list[Tensor]] = {k: [] for k in neighbours}
+    for part in torch.split(test, chunk):
+        near = (part @ x.T).topk(most)  # sorted, nearest first
+        weights, votes = (near.values / temperature).exp(), y[near.indices]
+        for k in neighbours:
+            tally = torch.zeros(len(part), classes, dtype=x.dtype, device=x.device)
+            found[k].append(tally.scatter_add_(1, votes[:, :k], weights[:, :k]).argmax(1))
+    return {k: torch.cat(parts) if parts else y[:0] for k, parts in found.items()}
+
+
+def unit(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """Rows of length one; a row of zeros stays zero."""
+    return torch.nn.functional.normalize(x, dim=1)
+
+
+def accuracy(
+    x: Float[Tensor, "n d"], y: Int[Tensor, " n"], test: Float[Tensor, "m d"], test_y: Int[Tensor, " m"], k: int = DEFAULT, center: bool = True
+) -> float:
+    """Share of the test samples whose class the `k` nearest training samples name."""
+    classes = int(y.max()) + 1
+    guess = predict(x, y, test, classes, neighbours=(k,), center=center)[k]
+    return (guess == test_y).double().mean().item()
