@@ -252,3 +252,10 @@ def test_the_advice_for_mae_names_no_setting_that_mae_does_not_have():
 
 def test_missing_and_null_numbers_make_no_verdict_and_no_error():
     assert judge({"loss": 0.3, "health/participation": None, "verdict": "learning"}, {}, [{"loss": None}], progress=0.5).name == "learning"
+
+
+def test_an_untrained_encoder_of_low_rank_is_not_called_collapsed_for_staying_there():
+    """On photos the brightness of a patch is most of what an untrained encoder says."""
+    start = UNTRAINED | {"participation": 1.7}
+    assert judge(HEALTHY | {"participation": 1.8}, start, [], progress=0.5).name == "learning"
+    assert judge(HEALTHY | {"participation": 1.1}, start, [], progress=0.5).name == "dimensional collapse"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 from typing import Any
 
-WARMUP = 0.1  # progress before which nothing but a full collapse is called
+WARMUP = 0.15  # progress before which nothing but a full collapse is called
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,10 @@ def judge(now: Mapping[str, Any], untrained: Mapping[str, Any], history: Sequenc
     history:        earlier rows of the same kind, oldest first. The last two smooth `now`.
     progress:       0 to 1; before WARMUP only a full collapse is called.
     Thresholds: std under a twentieth of the untrained value, participation under 2, centred cosine over
-    .95, 1 - R^2 over .99. An untrained transformer with small patches already is mostly position, so
-    position collapse is a share over .9 that also has not come down from the untrained one.
+    .95, 1 - R^2 over .99. An untrained encoder may be past two of them: with small patches it is mostly
+    position, and on photos brightness alone gives it a participation near 2. So these are called only
+    when position has not come down from the untrained share, or participation has come down by a quarter.
+    Healthy runs, too, pass a low rank in their first tenth (brightness is learnt first), hence WARMUP.
     """
     rows = [row_of(row) for row in [*history, now]]
     start, value = row_of(untrained), smoothed(rows)
@@ -74,7 +76,8 @@ def position_collapse(value: dict[str, float], start: dict[str, float], teacher:
 
 
 def dimensional_collapse(value: dict[str, float], start: dict[str, float], teacher: bool) -> Verdict | None:
-    for name, bad in (("participation", value.get("participation", 9.0) < 2), ("cosine_centred", value.get("cosine_centred", 0.0) > 0.95)):
+    few = value.get("participation", 9.0) < 2 and value["participation"] < 0.75 * start.get("participation", 9.0)
+    for name, bad in (("participation", few), ("cosine_centred", value.get("cosine_centred", 0.0) > 0.95)):
         if bad:
             advice = (
                 "features use a line or two of their space: raise --objective.momentum.start, lower --optimizer.lr.peak, "
