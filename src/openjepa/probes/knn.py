@@ -58,7 +58,12 @@ def unit(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
 
 
 def accuracy(
-    x: Float[Tensor, "n d"], y: Int[Tensor, " n"], test: Float[Tensor, "m d"], test_y: Int[Tensor, " m"], k: int = DEFAULT, center: bool = True
+    x: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    test: Float[Tensor, "m d"],
+    test_y: Int[Tensor, " m"],
+    k: int = DEFAULT,
+    center: bool = True,
 ) -> float:
     """Share of the test samples whose class the `k` nearest training samples name."""
     classes = int(y.max()) + 1

@@ -97,7 +97,12 @@ class Problem:
         shape = torch.cat([self.curvature + decay, self.curvature.new_full((1,), 1 / self.classes)]).rsqrt()[:, None]
         scaled = (self.params / shape).requires_grad_()
         solver = torch.optim.LBFGS(
-            [scaled], max_iter=steps, history_size=20, tolerance_grad=tolerance, tolerance_change=tolerance**2, line_search_fn="strong_wolfe"
+            [scaled],
+            max_iter=steps,
+            history_size=20,
+            tolerance_grad=tolerance,
+            tolerance_change=tolerance**2,
+            line_search_fn="strong_wolfe",
         )
 
         def closure() -> Tensor:
