@@ -1,0 +1,234 @@
+"""Features of a frozen encoder for a whole data set, read once, kept on disk.
+
+The cache is keyed by everything that decides the numbers: the weights, the architecture, the preprocessing, the
+data's fingerprint, the rows and the pooling. A file that is damaged is computed again.
+"""
+
+import hashlib
+import json
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from openjepa.modalities.image import BadSample
+from openjepa.probes import floors
+
+Pooling = Literal["mean", "last4", "tokens"]
+VERSION = "1"  # of what is cached: rises when the same key would give other numbers
+CHUNK = 256  # images read and encoded at a time
+
+
+class Readable(Protocol):
+    """What features need of a data set."""
+
+    @property
+    def fingerprint(self) -> str: ...
+    def __len__(self) -> int: ...
+    def name(self, row: int, /) -> str: ...
+    def read(self, rows: Sequence[int], /) -> Sequence[Tensor] | Tensor: ...
+
+
+class Frozen(Protocol):
+    """What features need of a frozen encoder; openjepa.frozen.FrozenEncoder is one."""
+
+    @property
+    def encoder(self) -> nn.Module: ...
+    @property
+    def modality(self) -> Any: ...
+    def encode(self, images: UInt8[Tensor, "b c h w"], /, *, layers: int = 1) -> Any: ...
+
+
+@dataclass(frozen=True)
+class Features:
+    """One row per sample that could be read; `rows` are their numbers in the data set, ascending."""
+
+    x: Float[Tensor, "n ..."]  # [n d], or [n tokens d] with pooling "tokens"; float32
+    rows: Int[Tensor, " n"]
+    bad: tuple[tuple[str, str], ...] = ()  # (name, reason) of the samples left out
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What the pixel floor and the check for shared files need of the same samples."""
+
+    x: UInt8[Tensor, "n d"]
+    hashes: Int[Tensor, " n"]  # of the decoded picture, 64 bits: equal pictures under other names are equal
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A few samples, decoded and as evaluation sees them."""
+
+    rows: list[int]
+    images: UInt8[Tensor, "b c h w"]
+    hashes: list[int]
+    bad: list[tuple[str, str]]
+
+
+def pooled(encoded: Any, dim: int, pooling: Pooling, layer: int) -> Tensor:
+    """Pool what `encode(layers=depth_asked(...))` gave: the last four layers, or layer `layer` alone."""
+    if pooling == "last4":
+        return encoded.pooled  # type: ignore[no-any-return]
+    tokens: Tensor = encoded.tokens[..., :dim]  # the first of the last -layer layers
+    return tokens if pooling == "tokens" else tokens.mean(1)
+
+
+def depth_asked(pooling: Pooling, layer: int) -> int:
+    """How many of the last layers to ask the encoder for."""
+    if pooling not in get_args(Pooling):
+        raise ValueError(f"no pooling {pooling!r}; there are {', '.join(get_args(Pooling))}")
+    if layer >= 0:
+        raise ValueError(f"layer {layer}; layers are counted from the end: -1 is the last, -2 the one before")
+    if pooling == "last4" and layer != -1:
+        raise ValueError(f"pooling last4 takes the last four layers; layer {layer} means nothing beside it, leave it out")
+    return 4 if pooling == "last4" else -layer
+
+
+def extract(
+    bundle: Frozen,
+    dataset: Readable,
+    rows: Sequence[int] | None = None,
+    *,
+    pooling: Pooling = "mean",
+    layer: int = -1,
+    cache_dir: Path | None = None,
+) -> Features:
+    """Features of `dataset` (or of `rows`), from the cache when they are there.
+
+    mean: the mean token of layer `layer`; last4: mean tokens of the last four layers side by side; tokens: every token
+    of layer `layer`. Unreadable samples are left out and listed. ValueError when none can be read.
+    """
+    rows = range(len(dataset)) if rows is None else rows
+    path = cache_file(bundle, dataset, rows, pooling, layer, cache_dir)
+    found = load(path)
+    return found if found is not None else extract_all({"": bundle}, dataset, rows, pooling, layer, {"": path})[0][""]
+
+
+def extract_all(
+    bundles: Mapping[str, Frozen],
+    dataset: Readable,
+    rows: Sequence[int],
+    pooling: Pooling,
+    layer: int,
+    paths: Mapping[str, Path | None],
+) -> tuple[dict[str, Features], Pixels]:
+    """Features of several encoders, and pixels, reading every sample once. Encoders whose file in `paths` is whole do not run."""
+    layers = depth_asked(pooling, layer)
+    done = {name: found for name in bundles if (found := load(paths[name])) is not None}
+    parts: dict[str, list[Tensor]] = {name: [] for name in bundles if name not in done}
+    pictures, hashes, kept, bad = list[Tensor](), list[int](), list[int](), list[tuple[str, str]]()
+    for chunk in chunks(dataset, next(iter(bundles.values())).modality, rows):
+        bad += chunk.bad
+        if not chunk.rows:
+            continue
+        kept += chunk.rows
+        hashes += chunk.hashes
+        pictures.append(floors.pixels(chunk.images))
+        for name, got in parts.items():
+            bundle = bundles[name]
+            got.append(pooled(bundle.encode(chunk.images, layers=layers), width(bundle), pooling, layer))
+    if not kept:
+        first = f"; the first: {bad[0][0]}: {bad[0][1]}" if bad else ""
+        raise ValueError(f"none of {len(rows)} samples could be read, so there is nothing to probe{first}")
+    for name, got in parts.items():
+        done[name] = Features(torch.cat(got), torch.tensor(kept), tuple(bad))
+        store(paths[name], done[name])
+    stale = [name for name, found in done.items() if found.rows.tolist() != kept]
+    if stale:  # a file broke, or was mended, since these were kept: rows must mean the same samples for every method
+        paths = {name: None if name in stale else path for name, path in paths.items()}
+        return extract_all(bundles, dataset, rows, pooling, layer, paths)
+    return done, Pixels(torch.cat(pictures), torch.tensor(hashes))
+
+
+def width(bundle: Frozen) -> int:
+    """Features per token of one layer."""
+    return int(bundle.encoder.dim)  # type: ignore[arg-type]
+
+
+def chunks(dataset: Readable, modality: Any, rows: Sequence[int]) -> Iterator[Chunk]:
+    """Every sample of `rows` once, CHUNK at a time, unreadable ones set aside with their reason."""
+    for start in range(0, len(rows), CHUNK):
+        wanted = [int(row) for row in rows[start : start + CHUNK]]
+        kept, images, bad = read_some(dataset, wanted)
+        hashes = [content(image) for image in images]
+        view = modality.center(images) if kept else torch.empty(0, 3, *modality.size, dtype=torch.uint8)
+        yield Chunk(kept, view, hashes, bad)
+
+
+def read_some(dataset: Readable, rows: list[int]) -> tuple[list[int], Sequence[Tensor] | Tensor, list[tuple[str, str]]]:
+    """(rows that could be read, their images, what is wrong with the others)."""
+    try:
+        return rows, dataset.read(rows), []
+    except BadSample:  # at least one of them: find out which
+        kept, images, bad = list[int](), list[Tensor](), list[tuple[str, str]]()
+        for row in rows:
+            try:
+                images += list(dataset.read([row]))
+                kept.append(row)
+            except BadSample as error:
+                bad.append((dataset.name(row), str(getattr(error, "reason", error))))
+        return kept, images, bad
+
+
+def content(image: UInt8[Tensor, "c h w"]) -> int:
+    """64 bits that are equal for equal pictures and, but for one chance in 10^19, for no others."""
+    shape = ",".join(map(str, image.shape))
+    digest = hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=8, key=shape.encode()).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def cache_file(bundle: Frozen, dataset: Readable, rows: Sequence[int], pooling: Pooling, layer: int, folder: Path | None) -> Path | None:
+    """Where these features are kept; None keeps nothing."""
+    if folder is None:
+        return None
+    state = hashlib.sha256()
+    for name, value in bundle.encoder.state_dict().items():
+        state.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    numbers = hashlib.sha256(torch.tensor(list(rows), dtype=torch.int64).numpy().tobytes())
+    told = (VERSION, state.hexdigest(), repr(getattr(bundle.encoder, "config", None)), repr(bundle.modality), dataset.fingerprint)
+    key = hashlib.sha256(repr((*told, numbers.hexdigest(), pooling, layer)).encode()).hexdigest()
+    return folder / f"{key[:32]}.safetensors"
+
+
+def store(path: Path | None, features: Features) -> None:
+    """Write under a temporary name, then rename. A disk that is full costs the cache, not the result: a warning."""
+    if path is None:
+        return
+    metadata = {"bad": json.dumps(features.bad), "sha256": digest(features.x, features.rows)}
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(save({"x": features.x.contiguous(), "rows": features.rows}, metadata))
+        os.replace(temporary, path)
+    except OSError as error:
+        warnings.warn(f"features are not kept: cannot write {path} ({error.strerror})", stacklevel=2)
+    finally:
+        if temporary.exists():
+            temporary.unlink()
+
+
+def load(path: Path | None) -> Features | None:
+    """Features kept earlier; None when there are none or the file is damaged."""
+    if path is None or not path.exists():
+        return None
+    try:
+        with safe_open(path, "pt") as file:
+            x, rows, metadata = file.get_tensor("x"), file.get_tensor("rows"), file.metadata()
+        if metadata["sha256"] == digest(x, rows):
+            return Features(x, rows, tuple((name, reason) for name, reason in json.loads(metadata["bad"])))
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        pass
+    return None
+
+
+def digest(x: Tensor, rows: Tensor) -> str:
+    return hashlib.sha256(x.contiguous().numpy().tobytes() + rows.numpy().tobytes()).hexdigest()

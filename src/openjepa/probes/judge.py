@@ -1,0 +1,85 @@
+"""One question, one probe, every method: the same lines run on the encoder and on each of its floors."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from openjepa.probes import fewshot, knn, linear
+from openjepa.probes.confidence import paired_gain, wilson
+from openjepa.probes.questions import Question
+from openjepa.probes.report import Row
+
+PROBES = ("knn", "linear", *fewshot.BUDGETS)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a probe found on one method's features."""
+
+    right: Bool[Tensor, " m"] | None  # per test sample; None for few-shot
+    tries: tuple[float, ...]  # accuracies of the draws; empty otherwise
+    detail: dict[str, Any]
+
+
+def compare(
+    methods: Mapping[str, tuple[Tensor, Tensor]], question: Question, name: str, y: Int[Tensor, " n"], test_y: Int[Tensor, " m"], seed: int
+) -> list[Row]:
+    """Probe `name` on every method's (train, test) features, then the majority class and chance.
+
+    A label of -1 is a sample without an answer, which is not asked. The method "encoder" gets its gains over the others.
+    """
+    here, there = y >= 0, test_y >= 0
+    y, test_y, classes = y[here], test_y[there], len(question.names)
+    if not len(test_y):
+        raise ValueError(f"no test sample that has a label {question.label!r} could be read")
+    outcomes = {method: run(name, x[here], y, test[there], test_y, classes, seed) for method, (x, test) in methods.items()}
+    rows = []
+    for method, outcome in outcomes.items():
+        floors = {m: other for m, other in outcomes.items() if m != method and method == "encoder"}
+        rows.append(to_row(question, name, method, outcome, test_y, {m: gain(outcome, other) for m, other in floors.items()}))
+    right = test_y == y.bincount(minlength=classes).argmax()
+    rows.append(to_row(question, name, "majority", Outcome(right, (), {}), test_y, {}))
+    chance = 1 / len(torch.unique(y))
+    return [*rows, Row(question.label, name, "chance", chance, chance, chance, None, {}, {}, {})]
+
+
+def run(
+    name: str, x: Float[Tensor, "n d"], y: Int[Tensor, " n"], test: Float[Tensor, "m d"], test_y: Int[Tensor, " m"], classes: int, seed: int
+) -> Outcome:
+    """Fit probe `name` on (x, y), ask it about `test`."""
+    if name == "knn":
+        guesses = knn.predict(x, y, test, classes)
+        by_k = {str(k): (guess == test_y).double().mean().item() for k, guess in guesses.items()}
+        return Outcome(guesses[knn.DEFAULT] == test_y, (), {"k": by_k})
+    if name == "linear":
+        fitted = linear.fit(x, y, classes, seed=seed)
+        return Outcome(fitted.predict(test) == test_y, (), {"C": fitted.strength, "held_out": fitted.held_out})
+    few = fewshot.run(x, y, test, test_y, classes, fewshot.BUDGETS[name], seed=seed)
+    return Outcome(None, few.tries, {"samples": few.samples, "tries": few.tries})
+
+
+def gain(ours: Outcome, floor: Outcome) -> tuple[float, float, float]:
+    """How much better than a floor, with its 95 % interval: over test samples, or over draws."""
+    if ours.right is not None and floor.right is not None:
+        return paired_gain(ours.right, floor.right)
+    differences = [a - b for a, b in zip(ours.tries, floor.tries, strict=True)]
+    return sum(differences) / len(differences), *fewshot.interval(differences)
+
+
+def to_row(
+    question: Question, probe: str, method: str, outcome: Outcome, test_y: Int[Tensor, " m"], gains: dict[str, tuple[float, float, float]]
+) -> Row:
+    if outcome.right is None:
+        few = fewshot.FewShot(outcome.tries, outcome.detail["samples"])
+        return Row(question.label, probe, method, few.mean, *fewshot.interval(few.tries), few.sd, gains, {}, outcome.detail)
+    right, count = int(outcome.right.sum()), len(test_y)
+    per_class = {}
+    for index, name in enumerate(question.names):
+        of_class = outcome.right[test_y == index]
+        if len(of_class):
+            per_class[name] = (of_class.double().mean().item(), len(of_class))
+    return Row(question.label, probe, method, right / count, *wilson(right, count), None, gains, per_class, outcome.detail)
