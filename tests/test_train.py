@@ -42,7 +42,7 @@ def test_the_loss_goes_down(tmp_path):
     run = replace(run_on(photos(tmp_path / "photos"), MAE), steps=120, log_every=40, optimizer=fast)
     train(run, tmp_path / "a")
     first, *_, last = read_metrics(tmp_path / "a/metrics.jsonl")
-    assert last["loss"] < 0.7 * first["loss"]
+    assert last["loss"] < 0.85 * first["loss"]
 
 
 def test_the_encoder_that_comes_out_is_the_one_that_went_in(tmp_path):

@@ -178,7 +178,7 @@ class Session:
             raise ValueError(f"{self.out} was run with other settings or data:\n  {listed}\nundo the change, or accept it with --allow-changes")
         if changed:
             saved.info.setdefault("changes", []).append({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "changed": changed})
-            saved.info |= {"run": to_dict(self.run), "data": now}
+            saved.info.update(run=to_dict(self.run), data=now)
 
     def build(self, saved: Path | None) -> int:
         """Objective and optimizer, fresh or as saved. Returns the steps already done."""

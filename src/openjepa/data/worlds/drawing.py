@@ -32,23 +32,27 @@ REACH = 2 * _INRADIUS  # farthest point of any shape from its centre: the triang
 
 
 def _disc(y: Plane, x: Plane, r: Plane) -> Plane:
-    return np.sqrt(y * y + x * x) - r
+    distance: Plane = np.sqrt(y * y + x * x) - r
+    return distance
 
 
 def _square(y: Plane, x: Plane, r: Plane) -> Plane:
-    return np.maximum(np.abs(y), np.abs(x)) - np.float32(_HALF_SIDE) * r
+    distance: Plane = np.maximum(np.abs(y), np.abs(x)) - np.float32(_HALF_SIDE) * r
+    return distance
 
 
 def _triangle(y: Plane, x: Plane, r: Plane) -> Plane:
     """Pointing up: one side below, two above at 60 degrees."""
     slope = np.abs(x) * np.float32(math.sqrt(3) / 2) - y * np.float32(0.5)
-    return np.maximum(slope, y) - np.float32(_INRADIUS) * r
+    distance: Plane = np.maximum(slope, y) - np.float32(_INRADIUS) * r
+    return distance
 
 
 def _cross(y: Plane, x: Plane, r: Plane) -> Plane:
     y, x = np.abs(y), np.abs(x)
     length, width = np.float32(_ARM_LENGTH) * r, np.float32(_ARM * _ARM_LENGTH) * r
-    return np.maximum(np.maximum(y, x) - length, np.minimum(y, x) - width)
+    distance: Plane = np.maximum(np.maximum(y, x) - length, np.minimum(y, x) - width)
+    return distance
 
 
 def _ring(y: Plane, x: Plane, r: Plane) -> Plane:
@@ -122,7 +126,8 @@ def _table(table: Table, y: Plane, x: Plane) -> Plane:
     grain = (_wave(across) - np.float32(0.5)) * _column(table.sharpness) + np.float32(0.5)
     np.clip(grain, 0, 1, out=grain)
     dark, light = (tone.numpy()[:, :, None, None] for tone in (table.dark, table.light))
-    return dark + (light - dark) * grain[:, None]
+    ground: Plane = dark + (light - dark) * grain[:, None]
+    return ground
 
 
 def _paint(picture: Plane, scene: Scene, layer: NDArray[np.int64], y: Plane, x: Plane, pixel: np.float32) -> None:

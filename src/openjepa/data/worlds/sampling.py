@@ -15,9 +15,10 @@ from openjepa.data.worlds.scene import IVORY, SHAPES, Scene, Table
 
 MOST_OBJECTS = 6  # more pebbles would not find room beside the largest main object
 
+Rows = Sequence[int] | NDArray[np.int64]  # numbers of samples
 _Floats = NDArray[np.float64]
 _Draw = Callable[..., _Floats]
-_RADIUS = 0.125, 0.20  # of the main object's disc of equal area; the triangle's corner then reaches .31
+_RADIUS = 0.13, 0.20  # of the main object's disc of equal area; the triangle's corner then reaches .31
 _PEBBLE = 0.045, 0.06
 _TURN = math.radians(45)
 _GAP = 0.01  # kept free on either side of a line between places, so that a centre is never in doubt
@@ -33,13 +34,13 @@ _GROUNDS = np.array(  # oak, walnut, slate, moss, clay, linen
 )
 
 
-def sample(seed: int, rows: Sequence[int], *, noise: float = 0.5, objects: int = 4, width: float = 1.0) -> Scene:
+def sample(seed: int, rows: Rows, *, noise: float = 0.5, objects: int = 4, width: float = 1.0) -> Scene:
     """Scene i is a pure function of (seed, rows[i]) and the settings.
 
     `noise` changes the noise and nothing else, `objects` the pebbles and the order of painting. `width`
     of the table is in table heights.
     """
-    u: _Draw = partial(_draw, seed, rows)
+    u: _Draw = partial(_draw, seed, np.asarray(rows, np.int64).tolist())
     pebbles = objects - 1
     unit = min(1.0, width)
     main = _between(u("radius"), _RADIUS) * unit
@@ -116,11 +117,12 @@ def _pebble_positions(u: _Floats, centre: _Floats, main: _Floats, small: _Floats
 def _table(u: _Draw, noise: float) -> Table:
     """A ground of wood, slate or cloth, its stripes and its light."""
     ground = _GROUNDS[(u("ground")[:, 0] * len(_GROUNDS)).astype(np.int64)]
-    ground = ground * _between(u("ground.brightness"), (0.8, 1.15)) + 0.08 * (u("ground.tint", 3) - 0.5)
+    ground = 0.8 * ground + 0.2 * ground.mean(1, keepdims=True)  # muted: colour belongs to the main object
+    ground = ground * _between(u("ground.brightness"), (0.75, 1.1)) + 0.06 * (u("ground.tint", 3) - 0.5)
     contrast = _between(u("contrast"), (0.06, 0.2))
     lamp = u("lamp", 2)
     direction = 2 * math.pi * lamp[:, 0]
-    strength = 0.7 * lamp[:, 1:]
+    strength = 0.6 * lamp[:, 1:]
     return Table(
         dark=_float(ground * (1 - contrast * 1.6)),
         light=_float(ground * (1 + contrast)),

@@ -7,7 +7,6 @@ shape, so nothing but its form gives it away. Everything is a pure function of (
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from openjepa.data.labels import LabelSet
 from openjepa.data.worlds.drawing import render
-from openjepa.data.worlds.sampling import MOST_OBJECTS, sample
+from openjepa.data.worlds.sampling import MOST_OBJECTS, Rows, sample
 from openjepa.data.worlds.scene import COLOURS, IVORY, SHAPES, Scene
 
 VERSION = 1  # of the pictures: rises when the same (seed, row) gives other bits
@@ -63,18 +62,18 @@ class Tabletop:
         """What to call a row on a page."""
         return f"tabletop seed {self.seed} row {row}"
 
-    def sample(self, rows: Sequence[int]) -> Scene:
+    def sample(self, rows: Rows) -> Scene:
         """The scenes of `rows`. Raises ValueError for a row outside 0..count-1."""
         index = np.asarray(rows, np.int64)
         if len(index) and not (0 <= index.min() and index.max() < self.count):
             raise ValueError(f"rows {index.min()}..{index.max()} of a world with rows 0..{self.count - 1}; raise count or ask for fewer")
         return sample(self.seed, rows, noise=self.noise, objects=self.objects, width=self.size[1] / self.size[0])
 
-    def render(self, rows: Sequence[int]) -> UInt8[Tensor, "b 3 h w"]:
+    def render(self, rows: Rows) -> UInt8[Tensor, "b 3 h w"]:
         """The pictures of `rows`, RGB."""
         return render(self.sample(rows), self.size)
 
-    def read(self, rows: Sequence[int]) -> UInt8[Tensor, "b 3 h w"]:
+    def read(self, rows: Rows) -> UInt8[Tensor, "b 3 h w"]:
         """As every dataset reads; no row can be unreadable."""
         return self.render(rows)
 
