@@ -77,6 +77,17 @@ def test_walk_ends_when_weaker_penalties_only_overfit():
     assert len(tried) < len(linear.STRENGTHS)
 
 
+def test_flat_accuracy_under_strong_penalties_does_not_end_the_walk():
+    """A common direction of little spread tells the classes: only weak penalties use it, all strong ones name the same classes."""
+    rng = torch.Generator().manual_seed(0)
+    y = torch.arange(300) % 2
+    shared = torch.randn(300, 1, generator=rng, dtype=torch.float64)
+    told = shared + 0.05 * (2 * y[:, None] - 1)  # the difference of two nearly equal features has the answer
+    fitted = linear.fit(torch.cat([shared, told], 1), y, 2)
+    assert fitted.strength > 1 and max(a for _, a in fitted.held_out) > 0.95
+    assert len({a for c, a in fitted.held_out if c < 1e-4}) == 1
+
+
 def test_too_few_samples_to_hold_out_take_the_fixed_strength():
     x, y = features(27, 5, 3)
     fitted = linear.fit(x, y, 3)

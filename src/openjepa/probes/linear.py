@@ -3,7 +3,7 @@
 Protocol (DINOv3's logistic regression, written anew): features are standardised on train, the strength of the L2
 penalty is chosen on a tenth of *train*, then all of train is fitted. The penalty is scikit-learn's: minimise
 C x sum of cross-entropies + |W|^2 / 2, biases free. C runs over a bounded grid, from strong to weak penalty, each
-solution warm-starting the next, and the walk ends once the held-out accuracy keeps falling.
+solution warm-starting the next, and the walk ends once the held-out cross-entropy keeps rising.
 
 It is fast because L-BFGS runs in the principal axes of the features, where |W|^2 is unchanged, each axis scaled by
 its own curvature: frozen features are so ill-conditioned that plain L-BFGS takes a hundred times the steps.
@@ -22,7 +22,8 @@ from openjepa.probes.splits import hold_out
 STRENGTHS = tuple(10 ** (i / 2) for i in range(-12, 5))  # C from 1e-6 to 1e2, two values per decade
 FEW = 10  # samples of the rarest class below which no tenth is held out and C is FEW_C
 FEW_C = 1e-2
-PATIENCE = 4  # values of C without a better held-out accuracy before the walk ends
+PATIENCE = 4  # values of C in a row that overfit before the walk ends
+OVERFIT = 1.02  # held-out cross-entropy over the lowest so far from which a value counts as overfitting
 
 
 @dataclass(frozen=True)
@@ -151,16 +152,21 @@ def fit(
 def choose(
     problem: Problem, x: Float[Tensor, "m d"], y: Int[Tensor, " m"], strengths: Sequence[float]
 ) -> tuple[Problem, float, list[tuple[float, float]]]:
-    """The C with the best held-out accuracy, of equals the strongest penalty; `problem` is left at that solution."""
+    """The C with the best held-out accuracy, of equals the one with the lowest cross-entropy; `problem` is left at that solution."""
     tried: list[tuple[float, float]] = []
-    best, best_params, strength, since = -1.0, problem.params, strengths[0], 0
+    best, best_params, strength = (-1.0, 0.0), problem.params, strengths[0]
+    least, since = float("inf"), 0
     for c in strengths:
         problem.solve(c, 1e-3, steps=100)  # enough to rank; the refit goes on to the end
-        right = (problem.fitted(c).predict(x) == y).double().mean().item()
+        logits = problem.fitted(c).logits(x)
+        right = (logits.argmax(1) == y).double().mean().item()
+        miss = torch.nn.functional.cross_entropy(logits, y).item()
         tried.append((c, right))
-        since += 1
-        if right > best:
-            best, best_params, strength, since = right, problem.params, c, 0
+        if (right, -miss) > best:
+            best, best_params, strength = (right, -miss), problem.params, c
+        # Patience counts clear overfitting alone: under strong penalties accuracy and cross-entropy stay flat for decades of C
+        least = min(miss, least)
+        since = since + 1 if miss > OVERFIT * least else 0
         if since >= PATIENCE:
             break
     problem.params = best_params

@@ -147,7 +147,7 @@ def score(
     train_rows, test_rows = list(range(len(train.dataset))), list(range(len(other.dataset)))
     if test is None:
         train_rows, test_rows = held_out_rows(asked, settings.seed)
-        notes.append(f"no test set: {len(test_rows)} samples, a fifth of every class of {asked[0].label}, were held out of {train.path}")
+        notes.append(f"no test set: {len(test_rows)} samples, a fifth of each {asked[0].label}, were held out of {train.path}")
     on_event({"kind": "probe", "text": f"features of {len(train_rows)} + {len(test_rows)} samples"})
     here = read(bundles, train.dataset, train_rows, settings, cache_dir)
     there = read(bundles, other.dataset, test_rows, settings, cache_dir)
