@@ -57,7 +57,8 @@ def _cross(y: Plane, x: Plane, r: Plane) -> Plane:
 
 def _ring(y: Plane, x: Plane, r: Plane) -> Plane:
     middle, half = np.float32(_OUTER * (1 + _HOLE) / 2) * r, np.float32(_OUTER * (1 - _HOLE) / 2) * r
-    return np.abs(np.sqrt(y * y + x * x) - middle) - half
+    distance: Plane = np.abs(np.sqrt(y * y + x * x) - middle) - half
+    return distance
 
 
 DISTANCES: dict[str, Callable[[Plane, Plane, Plane], Plane]] = {

@@ -18,7 +18,7 @@ MOST_OBJECTS = 6  # more pebbles would not find room beside the largest main obj
 Rows = Sequence[int] | NDArray[np.int64]  # numbers of samples
 _Floats = NDArray[np.float64]
 _Draw = Callable[..., _Floats]
-_RADIUS = 0.13, 0.20  # of the main object's disc of equal area; the triangle's corner then reaches .31
+_RADIUS = 0.12, 0.20  # of the main object's disc of equal area; the triangle's corner then reaches .31
 _PEBBLE = 0.045, 0.06
 _TURN = math.radians(45)
 _GAP = 0.01  # kept free on either side of a line between places, so that a centre is never in doubt
@@ -119,10 +119,10 @@ def _table(u: _Draw, noise: float) -> Table:
     ground = _GROUNDS[(u("ground")[:, 0] * len(_GROUNDS)).astype(np.int64)]
     ground = 0.8 * ground + 0.2 * ground.mean(1, keepdims=True)  # muted: colour belongs to the main object
     ground = ground * _between(u("ground.brightness"), (0.75, 1.1)) + 0.06 * (u("ground.tint", 3) - 0.5)
-    contrast = _between(u("contrast"), (0.06, 0.2))
+    contrast = _between(u("contrast"), (0.06, 0.22))
     lamp = u("lamp", 2)
     direction = 2 * math.pi * lamp[:, 0]
-    strength = 0.6 * lamp[:, 1:]
+    strength = 0.8 * lamp[:, 1:]
     return Table(
         dark=_float(ground * (1 - contrast * 1.6)),
         light=_float(ground * (1 + contrast)),

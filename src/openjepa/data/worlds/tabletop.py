@@ -65,7 +65,7 @@ class Tabletop:
     def sample(self, rows: Rows) -> Scene:
         """The scenes of `rows`. Raises ValueError for a row outside 0..count-1."""
         index = np.asarray(rows, np.int64)
-        if len(index) and not (0 <= index.min() and index.max() < self.count):
+        if len(index) and not (index.min() >= 0 and index.max() < self.count):
             raise ValueError(f"rows {index.min()}..{index.max()} of a world with rows 0..{self.count - 1}; raise count or ask for fewer")
         return sample(self.seed, rows, noise=self.noise, objects=self.objects, width=self.size[1] / self.size[0])
 
