@@ -14,14 +14,19 @@ def test_a_row_draws_the_same_alone_and_in_company():
 
 def test_every_argument_matters():
     base = uniform(3, 5, [7], 11, "crop")
-    for other in (uniform(4, 5, [7], 11, "crop"), uniform(3, 6, [7], 11, "crop"), uniform(3, 5, [8], 11, "crop"), uniform(3, 5, [7], 11, "mask")):
+    for other in (
+        uniform(4, 5, [7], 11, "crop"),
+        uniform(3, 6, [7], 11, "crop"),
+        uniform(3, 5, [8], 11, "crop"),
+        uniform(3, 5, [7], 11, "mask"),
+    ):
         assert not np.isin(other, base).any()
     assert len({key(1, 2), key(2, 1), key(1, "2"), key(12), key("12")}) == 5
 
 
 def test_numbers_are_uniform_and_rows_independent():
     x = uniform(0, 0, range(400), 250, "test")
-    assert 0 <= x.min() and x.max() < 1
+    assert x.min() >= 0 and x.max() < 1
     counts = np.histogram(x, 50, (0, 1))[0]
     assert ((counts - 2000) ** 2 / 2000).sum() < 95  # chi-square, 49 degrees of freedom, p < 1e-4
     correlation = np.corrcoef(x[:, :20].T) - np.eye(20)

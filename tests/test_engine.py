@@ -41,7 +41,9 @@ def test_biases_and_vectors_are_not_decayed():
     objective = RUN.objective.build(RUN.modality)
     decayed, free = parameter_groups(objective)
     names = {p: name for name, p in objective.named_parameters()}
-    assert {names[p] for p in free["params"]} == {n for n, p in objective.named_parameters() if p.requires_grad and (p.ndim == 1 or n.endswith("bias"))}
+    assert {names[p] for p in free["params"]} == {
+        n for n, p in objective.named_parameters() if p.requires_grad and (p.ndim == 1 or n.endswith("bias"))
+    }
     assert "predictor.mask_token" in {names[p] for p in decayed["params"]}
     assert len(decayed["params"]) + len(free["params"]) == sum(p.requires_grad for p in objective.parameters())
 

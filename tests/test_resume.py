@@ -53,7 +53,9 @@ def test_killed_and_resumed_is_bit_for_bit_the_whole_run(tmp_path, run, precisio
     run = run_on(photos(tmp_path / "photos"), run, precision=precision)
     train(run, tmp_path / "whole")
     run = replace(run, workers=workers)
-    killed = subprocess.run([sys.executable, "-c", KILLED, json.dumps(to_dict(run)), str(tmp_path / "parts")], capture_output=True, timeout=120)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, json.dumps(to_dict(run)), str(tmp_path / "parts")], capture_output=True, timeout=120
+    )
     assert killed.returncode == -9, killed.stderr.decode()
     assert [p.name for p in checkpoint.checkpoints(tmp_path / "parts")] == ["00000005"]
     train(run, tmp_path / "parts", resume=True)

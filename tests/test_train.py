@@ -14,7 +14,7 @@ from openjepa import checkpoint
 from openjepa.engine import Engine, NonFinite
 from openjepa.metrics import read_metrics
 from openjepa.train import Interrupted, train
-from tests.tiny import MAE, RUN, photos, run_on
+from tests.tiny import MAE, photos, run_on
 
 
 def test_a_run_folder_is_complete_and_readable(tmp_path):

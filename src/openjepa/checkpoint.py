@@ -1,14 +1,14 @@
 """Checkpoints: atomic, self-describing, without pickle.
 
-    run/
-      run.json                       the run, its command, versions, data fingerprint, status
-      metrics.jsonl  ledger.jsonl
-      untrained/encoder.safetensors  the exported encoder before the first step: a floor of every probe
-      checkpoints/00000500/          written under a temporary name, fsynced, renamed
-        encoder.safetensors          the exported encoder alone
-        objective.safetensors        everything that learns or moves, float32
-        optimizer.safetensors        AdamW's moments, by parameter name
-        checkpoint.json              step, format, hash of each file
+run/
+  run.json                       the run, its command, versions, data fingerprint, status
+  metrics.jsonl  ledger.jsonl
+  untrained/encoder.safetensors  the exported encoder before the first step: a floor of every probe
+  checkpoints/00000500/          written under a temporary name, fsynced, renamed
+    encoder.safetensors          the exported encoder alone
+    objective.safetensors        everything that learns or moves, float32
+    optimizer.safetensors        AdamW's moments, by parameter name
+    checkpoint.json              step, format, hash of each file
 """
 
 import hashlib
@@ -78,15 +78,11 @@ def save_checkpoint(folder: Path, step: int, objective: Objective, optimizer: to
     try:
         temporary.mkdir(parents=True)
         files = {
-            "encoder.safetensors": tensors(objective.exported().state_dict()),
-            "objective.safetensors": tensors(objective.state_dict()),
+            "encoder.safetensors": objective.exported().state_dict(),
+            "objective.safetensors": objective.state_dict(),
             "optimizer.safetensors": optimizer_state(objective, optimizer),
         }
-        hashes = {}
-        for name, content in files.items():
-            data = save(content, metadata={"format": "pt", "openjepa": str(FORMAT)})
-            hashes[name] = hashlib.sha256(data).hexdigest()
-            write_atomic(temporary / name, data)
+        hashes = {name: write_tensors(temporary / name, content) for name, content in files.items()}
         write_json(temporary / "checkpoint.json", {"format": FORMAT, "step": step, "sha256": hashes, **extra})
         if final.exists():
             shutil.rmtree(final)
@@ -96,15 +92,18 @@ def save_checkpoint(folder: Path, step: int, objective: Objective, optimizer: to
     return final
 
 
-def tensors(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().contiguous() for name, value in state.items()}
+def write_tensors(path: Path, state: Mapping[str, Tensor]) -> str:
+    """One safetensors file, atomically. Returns its sha256."""
+    content = {name: value.detach().cpu().contiguous() for name, value in state.items()}
+    data = save(content, metadata={"format": "pt", "openjepa": str(FORMAT)})
+    write_atomic(path, data)
+    return hashlib.sha256(data).hexdigest()
 
 
 def optimizer_state(objective: Objective, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """AdamW's state as plain tensors, named after the parameters: "<kind>:<parameter>"."""
     state = optimizer.state
-    names = {p: name for name, p in objective.named_parameters()}
-    return tensors({f"{kind}:{names[p]}": value for p, values in state.items() for kind, value in values.items()})
+    return {f"{kind}:{name}": value for name, p in objective.named_parameters() if p in state for kind, value in state[p].items()}
 
 
 def load_optimizer_state(objective: Objective, optimizer: torch.optim.Optimizer, saved: Mapping[str, Tensor]) -> None:
@@ -113,7 +112,9 @@ def load_optimizer_state(objective: Objective, optimizer: torch.optim.Optimizer,
     for name, value in saved.items():
         kind, parameter = name.split(":", 1)
         p = named[parameter]
-        optimizer.state[p][kind] = value.to(p.device) if value.ndim else value.clone().to(p.device if optimizer.defaults["fused"] else "cpu")
+        optimizer.state[p][kind] = (
+            value.to(p.device) if value.ndim else value.clone().to(p.device if optimizer.defaults["fused"] else "cpu")
+        )
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -157,7 +158,7 @@ def check_format(info: Mapping[str, Any], where: Path) -> None:
 
 def last_whole(folder: Path) -> tuple[Path, list[str]]:
     """The newest checkpoint that is whole, and a line for each newer one that is not."""
-    refused = []
+    refused: list[str] = []
     for checkpoint in reversed(checkpoints(folder)):
         try:
             verify(checkpoint)

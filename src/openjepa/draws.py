@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+Rows = Sequence[int] | NDArray[np.int64]  # which samples
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -30,7 +32,7 @@ def key(*parts: int | str) -> int:
     return int(state[0])
 
 
-def uniform(seed: int, step: int, rows: Sequence[int], count: int, stream: str) -> NDArray[np.float64]:
+def uniform(seed: int, step: int, rows: Rows, count: int, stream: str) -> NDArray[np.float64]:
     """Numbers in [0, 1), [len(rows), count]: row i depends on (seed, step, rows[i], stream) alone.
 
     `stream` names the use ("crop", "blocks"), so that two uses of one sample are independent.

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from openjepa.objectives.objective import LossOutput, Objective
 from openjepa.run import OptimizerConfig, Run
@@ -84,7 +84,8 @@ class Engine:
         config: OptimizerConfig = run.optimizer
         self.optimizer = torch.optim.AdamW(parameter_groups(objective), lr=1.0, betas=config.betas, eps=config.eps, fused=fused)
         # Pairs of (float32, computing) tensors, built once
-        self.masters, self.copies = list(self.objective.parameters()), list(self.compute.parameters())
+        self.masters: list[Tensor] = list(self.objective.parameters())
+        self.copies: list[Tensor] = list(self.compute.parameters())
         self.trained = [p for p in self.masters if p.requires_grad]
         self.trained_copies = [p for p in self.copies if p.requires_grad]
         self.bad = torch.zeros((), device=device)  # 1 once anything was not finite, and from then on
@@ -124,12 +125,13 @@ class Engine:
     def collect_gradients(self) -> Tensor:
         """Gradients of the copy to the float32 weights, and their norm."""
         if self.compute is not self.objective:
-            for p in self.trained:
-                if p.grad is None:
+            if self.trained[0].grad is None:
+                for p in self.trained:
                     p.grad = torch.empty_like(p)
-            torch._foreach_copy_([p.grad for p in self.trained], [present(p.grad, p) for p in self.trained_copies])
-            torch._foreach_zero_([p.grad for p in self.trained_copies if p.grad is not None])
-        return torch.nn.utils.get_total_norm([present(p.grad, p) for p in self.trained])
+            came = [present(p) for p in self.trained_copies]
+            torch._foreach_copy_([present(p) for p in self.trained], came)
+            torch._foreach_zero_(came)
+        return torch.nn.utils.get_total_norm([present(p) for p in self.trained])
 
     @torch.no_grad()
     def update(self, norm: Tensor, done: float) -> dict[str, float]:
@@ -155,9 +157,9 @@ class Engine:
             )
 
 
-def present(grad: Tensor | None, p: nn.Parameter) -> Tensor:
+def present(p: Tensor) -> Tensor:
     """A gradient, zeros where a parameter took no part."""
-    return torch.zeros_like(p) if grad is None else grad
+    return torch.zeros_like(p) if p.grad is None else p.grad
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

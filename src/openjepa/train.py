@@ -172,10 +172,14 @@ class Session:
         changed = differences(saved.run, self.run)
         before, now = saved.info["data"], self.describe_data()
         if before["fingerprint"] != now["fingerprint"]:
-            changed.append(f"data: {before['images']} images, fingerprint {before['fingerprint'][:12]} -> {now['images']} images, {now['fingerprint'][:12]}")
+            changed.append(
+                f"data: {before['images']} images, fingerprint {before['fingerprint'][:12]} -> {now['images']} images, {now['fingerprint'][:12]}"
+            )
         if changed and not allow_changes:
             listed = "\n  ".join(changed)
-            raise ValueError(f"{self.out} was run with other settings or data:\n  {listed}\nundo the change, or accept it with --allow-changes")
+            raise ValueError(
+                f"{self.out} was run with other settings or data:\n  {listed}\nundo the change, or accept it with --allow-changes"
+            )
         if changed:
             saved.info.setdefault("changes", []).append({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "changed": changed})
             saved.info.update(run=to_dict(self.run), data=now)
@@ -242,8 +246,7 @@ class Session:
         self.engine.refresh()
         folder = self.out / "untrained"
         folder.mkdir(exist_ok=True)
-        data = checkpoint.save(checkpoint.tensors(objective.exported().state_dict()), metadata={"format": "pt"})
-        checkpoint.write_atomic(folder / "encoder.safetensors", data)
+        checkpoint.write_tensors(folder / "encoder.safetensors", objective.exported().state_dict())
 
     def log(self, step: int, output: LossOutput, norm: Tensor, set_to: dict[str, float]) -> None:
         """One line of metrics.jsonl: the loss of this very step, health, speed. Line 0 is the untrained encoder."""
@@ -254,7 +257,11 @@ class Session:
         line |= set_to | {"grad_norm": norm.item()} | {k: v.item() for k, v in output.metrics.items()}
         if output.prediction is not None:
             line |= {f"health/{k}": v.item() for k, v in health.measure(output.prediction).items()}
-        line |= {"images_per_s": self.done * run.batch_size / seconds, "data_wait": self.waited / seconds, "memory_mb": memory_mb(self.device)}
+        line |= {
+            "images_per_s": self.done * run.batch_size / seconds,
+            "data_wait": self.waited / seconds,
+            "memory_mb": memory_mb(self.device),
+        }
         if self.probe and step and (step % run.probe_every == 0 or step == run.steps):
             line["knn"] = self.probe(self.engine.objective.exported(), run.modality)
         first = self.history[0] if self.history else line
@@ -311,7 +318,5 @@ def signals() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: bool(asked)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
+        for caught, handler in before.items():
+            signal.signal(caught, handler)

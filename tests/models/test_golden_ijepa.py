@@ -33,7 +33,12 @@ def encoder_name(name):
 
 def predictor_name(name):
     name = official_name(name)
-    for ours, theirs in {"embed.": "predictor_embed.", "blocks.": "predictor_blocks.", "norm.": "predictor_norm.", "proj.": "predictor_proj."}.items():
+    for ours, theirs in {
+        "embed.": "predictor_embed.",
+        "blocks.": "predictor_blocks.",
+        "norm.": "predictor_norm.",
+        "proj.": "predictor_proj.",
+    }.items():
         if name.startswith(ours):
             name = theirs + name[len(ours) :]
     return name
@@ -77,7 +82,14 @@ def contexts(encoder, patches):
 def test_the_encoder_computes_the_official_numbers():
     encoder, _ = models()
     patches = GRID.patchify(wave(2, 3, 64, 64))
-    check(encoder(patches).values, (2, 16, 48), -1.84716, 0.808974, [-0.908, 0.22773, -0.5226, -0.14634], [-0.55444, 2.15085, -0.05564, 1.20359])
+    check(
+        encoder(patches).values,
+        (2, 16, 48),
+        -1.84716,
+        0.808974,
+        [-0.908, 0.22773, -0.5226, -0.14634],
+        [-0.55444, 2.15085, -0.05564, 1.20359],
+    )
     both = torch.cat([c.values for c in contexts(encoder, patches)])
     check(both, (4, 4, 48), -1.30415, 0.807726, [-0.8715, 0.20803, -0.52671, -0.12059], [-0.54356, 2.15448, -0.065, 1.21882])
 

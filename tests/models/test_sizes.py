@@ -7,7 +7,14 @@ from openjepa.models.encoder import SIZES, Encoder, vit
 from openjepa.models.predictor import Predictor, PredictorConfig
 
 ENCODERS = {"tiny": 5_486_400, "small": 21_589_632, "base": 85_646_592, "large": 303_098_880, "huge": 630_434_560, "giant": 1_011_092_608}
-PREDICTORS = {"tiny": (6, 10_795_968), "small": (6, 10_943_616), "base": (6, 11_238_912), "large": (12, 22_082_560), "huge": (12, 22_279_424), "giant": (16, 29_475_712)}
+PREDICTORS = {
+    "tiny": (6, 10_795_968),
+    "small": (6, 10_943_616),
+    "base": (6, 11_238_912),
+    "large": (12, 22_082_560),
+    "huge": (12, 22_279_424),
+    "giant": (16, 29_475_712),
+}
 
 
 def count(module):

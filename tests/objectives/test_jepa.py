@@ -116,7 +116,12 @@ def test_balance_sets_content_against_position_once():
 def test_published_defaults():
     config = JEPAConfig()
     assert (config.momentum.start, config.momentum.final) == (0.996, 1.0)
-    assert (config.masks.count, config.masks.scale, config.masks.aspect, config.masks.context_scale) == (4, (0.15, 0.2), (0.75, 1.5), (0.85, 1.0))
+    assert (config.masks.count, config.masks.scale, config.masks.aspect, config.masks.context_scale) == (
+        4,
+        (0.15, 0.2),
+        (0.75, 1.5),
+        (0.85, 1.0),
+    )
     assert (config.union, config.target_layers, config.balance, config.stop_gradient) == (False, 1, None, True)
 
 

@@ -1,6 +1,5 @@
 """Samples by number: decoded pixels of a folder, a tar, a cache or a made world."""
 
-from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal, Protocol
 
@@ -13,6 +12,7 @@ from openjepa.data import cache as cached
 from openjepa.data.labels import LabelSet
 from openjepa.data.ledger import LedgerEntry
 from openjepa.data.manifest import Manifest, scan
+from openjepa.draws import Rows
 from openjepa.modalities.image import BadSample, Image
 
 Images = list[Tensor] | Tensor
@@ -27,7 +27,7 @@ class Dataset(Protocol):
     def labels(self) -> dict[str, LabelSet]: ...
     def __len__(self) -> int: ...
     def name(self, row: int) -> str: ...
-    def read(self, rows: Sequence[int]) -> Images: ...
+    def read(self, rows: Rows) -> Images: ...
 
 
 class BadRow(BadSample):
@@ -64,7 +64,7 @@ class Files:
     def name(self, row: int) -> str:
         return self.manifest.rows[row].name
 
-    def read(self, rows: Sequence[int]) -> Images:
+    def read(self, rows: Rows) -> Images:
         """uint8 [3 h w] of each row. BadRow names the first that cannot be read."""
         return [self.decode(int(row)) for row in rows]
 
@@ -87,7 +87,7 @@ class Cached(Files):
         super().__init__(manifest, modality)
         self.store = store
 
-    def read(self, rows: Sequence[int]) -> Images:
+    def read(self, rows: Rows) -> Images:
         index = np.asarray(rows, np.int64)
         for row in index:
             if (reason := self.store.bad.get(int(row))) is not None:

@@ -30,7 +30,9 @@ def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
 def rows_of_step(seed: int, step: int, batch_size: int, n: int) -> NDArray[np.int64]:
     """The samples of one step: without replacement within each epoch, whoever asks."""
     if batch_size > n:
-        raise ValueError(f"a batch of {batch_size} is larger than the data, which has {n} images; set --batch-size {n} or lower, or add images")
+        raise ValueError(
+            f"a batch of {batch_size} is larger than the data, which has {n} images; set --batch-size {n} or lower, or add images"
+        )
     first = step * batch_size
     places = np.arange(first, first + batch_size)
     return np.concatenate([permutation(seed, int(e), n)[places[places // n == e] % n] for e in np.unique(places // n)])
@@ -69,7 +71,9 @@ class Steps(torch.utils.data.Dataset[Loaded]):
             except BadRow as bad:
                 entries.append(LedgerEntry(self.dataset.name(bad.row), bad.reason, step=step))
                 rows[rows == bad.row] = (bad.row + 1) % len(self.dataset)
-        raise ValueError(f"step {step}: no readable image found near {self.dataset.name(int(rows[0]))!r} in {SUBSTITUTES} tries; check the data")
+        raise ValueError(
+            f"step {step}: no readable image found near {self.dataset.name(int(rows[0]))!r} in {SUBSTITUTES} tries; check the data"
+        )
 
 
 class Loader:

@@ -10,7 +10,27 @@ from pathlib import Path, PurePosixPath
 
 from openjepa.data.ledger import LedgerEntry
 
-SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .gif .bmp .tif .tiff .webp .ppm .pgm .pnm .avif .jp2 .tga .ico".split())
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".webp",
+        ".ppm",
+        ".pgm",
+        ".pnm",
+        ".avif",
+        ".jp2",
+        ".tga",
+        ".ico",
+    ]
+)
 EDGE = 4096  # bytes of each end of a file that enter the fingerprint
 
 
@@ -67,7 +87,9 @@ def scan(spec: str | Path) -> Manifest:
     elif root.is_file() and tarfile.is_tarfile(root):
         found = list(members(root, prefix.strip("/"), entries))
     else:
-        raise ValueError(f"{name!r} is neither a folder nor an uncompressed .tar; --data takes a folder or a .tar of images, or world:tabletop")
+        raise ValueError(
+            f"{name!r} is neither a folder nor an uncompressed .tar; --data takes a folder or a .tar of images, or world:tabletop"
+        )
     rows = sorted(sift(root, found, entries), key=lambda row: row.name)
     if not rows:
         where = f"{name!r}" + (f" under {prefix!r}" if prefix else "")
@@ -81,7 +103,9 @@ def scan(spec: str | Path) -> Manifest:
 def walk(root: Path, entries: list[LedgerEntry]) -> Iterator[Row]:
     """Files below `root`; linked folders are followed once, loops and hidden folders are not."""
     seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True, onerror=lambda e: entries.append(LedgerEntry(str(e.filename), f"unreadable folder: {e.strerror}"))):
+    for folder, folders, files in os.walk(
+        root, followlinks=True, onerror=lambda e: entries.append(LedgerEntry(str(e.filename), f"unreadable folder: {e.strerror}"))
+    ):
         status = os.stat(folder)
         if (status.st_dev, status.st_ino) in seen:
             folders.clear()

@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from PIL import ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from openjepa.draws import uniform
+from openjepa.draws import Rows, uniform
 from openjepa.modalities.grid import Grid
 
 MAX_PIXELS = 100_000_000  # a larger picture is taken for a decompression bomb
@@ -99,7 +99,7 @@ class Image(Grid):
             return image
         return to_rgb(ImageOps.exif_transpose(image)).reduce(factor)
 
-    def augment(self, images: Sequence[Tensor] | Tensor, seed: int, step: int, rows: Sequence[int]) -> UInt8[Tensor, "b 3 h w"]:
+    def augment(self, images: Sequence[Tensor] | Tensor, seed: int, step: int, rows: Rows) -> UInt8[Tensor, "b 3 h w"]:
         """One training view per sample: RandomResizedCrop and, if set, flip; pure in (seed, step, row)."""
         sizes = np.array([image.shape[1:] for image in images])
         u = uniform(seed, step, rows, 2 * TRIES + 3, "crop")

@@ -54,8 +54,8 @@ class Predictor(nn.Module):
             x = run(block, x, recompute)
         # Only the answers leave the last block, so only they are computed in it
         x = run(self.blocks[-1], x, recompute, last=t)
-        out: Tensor = self.proj(self.norm(x))
-        return out.unflatten(0, (b, blocks))
+        out: Tensor = self.proj(self.norm(x)).unflatten(0, (b, blocks))
+        return out
 
     def code(self, positions: Float32[Tensor, "b n axes"], dtype: torch.dtype) -> Float[Tensor, "b n d"]:
         return (self.config.position_scale * sincos(positions, self.config.dim, self.config.position_order)).to(dtype)

@@ -16,7 +16,8 @@ def attention(q: Float[Tensor, "b h t e"], k: Float[Tensor, "b h n e"], v: Float
     short = k.shape[-2] < LONG and q.dtype == torch.bfloat16 and q.device.type == "cpu"
     if short and torch.is_grad_enabled() and q.requires_grad:
         scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
-        return scores.softmax(-1) @ v
+        out: Tensor = scores.softmax(-1) @ v
+        return out
     return F.scaled_dot_product_attention(q, k, v)
 
 
@@ -51,7 +52,8 @@ class Block(nn.Module):
             q = F.linear(y[:, -last:], weight[:d], bias[:d]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             k, v = F.linear(y, weight[d:], bias[d:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
         x = x + self.proj(attention(q, k, v).transpose(1, 2).flatten(2))
-        return x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        return out
 
 
 def initialise(module: nn.Module, std: float | None, rescale: bool = False) -> None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
+from openjepa.draws import Rows
 from openjepa.masks.blocks import Blocks
 from openjepa.masks.random import Random
 from openjepa.modalities.grid import Grid
@@ -15,7 +16,7 @@ from openjepa.models.ema import ema_update
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.positions import sincos
 from openjepa.models.predictor import Predictor, PredictorConfig
-from openjepa.objectives.objective import LossOutput, Objective, Prediction, Rows, take_blocks
+from openjepa.objectives.objective import LossOutput, Objective, Prediction, take_blocks
 from openjepa.schedules import Linear
 from openjepa.tokens import Batch, Masks, Tokens
 
@@ -107,4 +108,3 @@ def complement(index: Int[Tensor, "b k"], total: int) -> Int[Tensor, "b rest"]:
     """The places not in `index`, ascending."""
     left = torch.ones(len(index), total, dtype=torch.bool).scatter_(1, index, False)
     return left.nonzero()[:, 1].reshape(len(index), -1)
-

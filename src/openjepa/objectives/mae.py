@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from openjepa.draws import Rows
 from openjepa.masks.blocks import Blocks
 from openjepa.masks.random import Random
 from openjepa.modalities.grid import Grid
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.predictor import Predictor, PredictorConfig
-from openjepa.objectives.objective import LossOutput, Objective, Prediction, Rows, take_blocks
+from openjepa.objectives.objective import LossOutput, Objective, Prediction, take_blocks
 from openjepa.tokens import Batch, Tokens
 
 

@@ -1,19 +1,15 @@
 """What every self-supervised algorithm offers to the loop, the probes and the explorer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 from jaxtyping import Float, Int, Shaped
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from openjepa.draws import Rows
 from openjepa.modalities.grid import Grid
 from openjepa.models.encoder import Encoder
 from openjepa.tokens import Batch, Masks, Tokens, gather
-
-Rows = Sequence[int] | NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -73,4 +69,5 @@ class ObjectiveConfig(Protocol):
 
 def take_blocks(x: Shaped[Tensor, "b n d"], index: Int[Tensor, "b blocks t"]) -> Shaped[Tensor, "b blocks t d"]:
     """Tokens of every block."""
-    return gather(x, index.flatten(1)).unflatten(1, index.shape[1:])
+    taken: Tensor = gather(x, index.flatten(1)).unflatten(1, index.shape[1:])
+    return taken

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from openjepa.masks.blocks import Blocks
 from openjepa.masks.random import Random
 from openjepa.modalities.image import Image
 from openjepa.models.encoder import EncoderConfig, vit
@@ -61,7 +60,7 @@ ijepa_cifar10: Run = Run(
         balance=2.0,
     ),
     optimizer=_ADAM,
-    steps=6_000,
+    steps=5_000,
     batch_size=128,
 )
 """I-JEPA on 32 x 32 photos: few large patches, one union target, content balanced against position."""
@@ -73,7 +72,7 @@ mae_cifar10: Run = Run(
     modality=Image(size=(32, 32), patch=(4, 4), crop_scale=(0.4, 1.0), flip=True),
     objective=MAEConfig(encoder=_SMALL, decoder=PredictorConfig(dim=96, depth=3, heads=3), masks=Random(ratio=0.75)),
     optimizer=_ADAM,
-    steps=6_000,
+    steps=4_000,
     batch_size=128,
 )
 """MAE on 32 x 32 photos, minutes on two CPU cores."""
