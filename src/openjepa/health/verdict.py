@@ -103,7 +103,11 @@ def trend(rows: list[dict[str, float]], value: dict[str, float], start: dict[str
         return Verdict("loss rising: richer targets", advice, pairs(value, start, "effective_rank", "std", "miss_vs_mean"))
     if loss > 1.2 and error > 1.1:
         return Verdict("not learning", "the loss rises and 1 - R^2 gets worse: lower --optimizer.lr.peak, set --optimizer.clip 1.0", miss)
-    return Verdict("learning", "nothing to change", pairs(value, start, "miss_vs_place", "effective_rank", "position_share"))
+    return Verdict(
+        "learning",
+        "nothing to change; how much was learnt only a probe can say",
+        pairs(value, start, "miss_vs_place", "effective_rank", "position_share"),
+    )
 
 
 def change(rows: list[dict[str, float]], name: str) -> float:

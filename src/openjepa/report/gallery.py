@@ -1,0 +1,177 @@
+"""The parts of the page that need the images and the weights: what was asked, what features see, what is alike."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from openjepa.checkpoint import RunFolder, load_encoder
+from openjepa.data.dataset import Dataset, open_dataset
+from openjepa.modalities.image import BadSample
+from openjepa.report import pictures
+from openjepa.report.text import safe
+
+SHOWN = 6  # pictures in a figure
+POOL = 400  # images among which neighbours are looked for, and over which principal components are taken
+ALIKE = 5  # neighbours of each query
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Images of the run's data, spread evenly over it, and where they came from."""
+
+    run: RunFolder
+    dataset: Dataset
+    rows: list[int]
+    images: list[UInt8[Tensor, "c h w"]]
+
+    @classmethod
+    def at(cls, run: RunFolder) -> "Looked":
+        """Read up to POOL images. ValueError or OSError when the data is not there any more."""
+        dataset, _ = open_dataset(run.run.data.path, run.run.modality, "off")
+        rows, images = [], []
+        for row in spread(len(dataset), POOL):
+            try:
+                images += list(dataset.read([row]))
+            except BadSample:  # the ledger has it
+                continue
+            rows.append(row)
+        if len(images) < 2:
+            raise ValueError(f"{run.run.data.path} has {len(images)} images that can be read; 2 are needed for pictures")
+        return cls(run, dataset, rows, images)
+
+    @cached_property
+    def centred(self) -> UInt8[Tensor, "b 3 h w"]:
+        """The images as evaluation sees them."""
+        return self.run.run.modality.center(self.images)
+
+    @cached_property
+    def trained(self) -> Float[Tensor, "b n d"]:
+        return load_encoder(self.run.path).encode(self.centred).tokens
+
+    @cached_property
+    def untrained(self) -> Float[Tensor, "b n d"]:
+        return load_encoder(self.run.path, untrained=True).encode(self.centred).tokens
+
+    @property
+    def shown(self) -> list[int]:
+        """Positions of the pictures that figures show."""
+        return spread(len(self.images), SHOWN)
+
+    def name(self, i: int) -> str:
+        return self.dataset.name(self.rows[i])
+
+    def label(self, i: int) -> str | None:
+        """Its class in the first question that the data answers."""
+        for labels in self.dataset.labels.values():
+            return labels.names[int(labels.values[self.rows[i]])]
+        return None
+
+
+def spread(n: int, most: int) -> list[int]:
+    """`most` of n numbers, or all, evenly from the first to the last."""
+    return sorted({round(float(x)) for x in np.linspace(0, n - 1, most)})
+
+
+def attempt(part: Callable[[], str]) -> str:
+    """A part of the page, or why it cannot be shown: the page must not fail because a disk was unplugged."""
+    try:
+        return part()
+    except (ValueError, OSError) as error:
+        return f"<p class=missing>Not shown: {safe(error)}</p>"
+
+
+def grid_of(columns: str, cells: Sequence[str]) -> str:
+    return f'<div class=gallery style="grid-template-columns:{columns}">{"".join(cells)}</div>'
+
+
+def masks(looked: Looked) -> str:
+    """Crops and masks exactly as step 0 would draw them for these images."""
+    run = looked.run.run
+    rows = np.array([looked.rows[i] for i in looked.shown])
+    crops = run.modality.augment([looked.images[i] for i in looked.shown], run.seed, 0, rows)
+    (drawn,) = run.objective.collate(crops, run.modality, run.seed, 0, rows).masks
+    grid = run.modality.grid
+    assert len(grid) == 2
+    cards = []
+    for crop, context, targets, i in zip(crops, drawn.context, drawn.targets, looked.shown, strict=True):
+        name = looked.name(i)
+        three = [
+            pictures.png(crop, f"crop of {name}"),
+            pictures.png(pictures.context_only(crop, grid, context), f"context of {name}: {len(context)} of {grid[0] * grid[1]} patches"),
+            pictures.png(
+                pictures.with_targets(crop, grid, targets), f"asked in {name}: {targets.shape[0]} blocks of {targets.shape[1]} patches"
+            ),
+        ]
+        cards.append(grid_of("repeat(3,minmax(0,1fr))", three))
+    return (
+        f"<p class=note>From left to right: the crop, the context (all that the encoder is given), what the predictor is asked. "
+        f"{safe(pictures.mask_counts(drawn))}, of {grid[0]} x {grid[1]} patches; drawn anew for every image and step.</p>"
+        + grid_of("repeat(auto-fill,minmax(min(100%,330px),1fr));gap:16px 30px", cards)
+    )
+
+
+def feature_maps(looked: Looked) -> str:
+    """Each token's features as a colour: the picture, untrained, trained, and what sets a patch apart within its picture."""
+    grid = looked.run.run.modality.grid
+    assert len(grid) == 2
+    shown, count = looked.shown, len(looked.images)
+    order = [*shown, *[i for i in range(count) if i not in set(shown)]]
+    trained, untrained = looked.trained[order], looked.untrained[order]
+    inside = trained - trained.mean(0) - trained.mean(1, keepdim=True)
+    kinds = [("untrained", untrained), ("trained", trained), ("trained, less the mean of its place and of its picture", inside)]
+    maps = [(name, pictures.colours(tokens, len(shown))) for name, tokens in kinds]
+    rows = ["<span class=head>picture</span>", *(pictures.png(looked.centred[i], looked.name(i)) for i in shown)]
+    for name, rgb in maps:
+        rows.append(f"<span class=head>{safe(name)}</span>")
+        rows += [
+            pictures.png(pictures.colour_map(c, grid), f"{name} features of {looked.name(i)} as colours")
+            for c, i in zip(rgb, shown, strict=True)
+        ]
+    return grid_of(f"minmax(84px,.8fr) repeat({len(shown)},minmax(0,1fr))", rows)
+
+
+def alike(looked: Looked) -> str:
+    """Nearest neighbours by trained features above nearest neighbours by pixels."""
+    shown = looked.shown
+    spaces: Mapping[str, Tensor] = {"trained features": looked.trained.mean(1), "pixels": looked.centred.flatten(1).float()}
+    found = {name: pictures.neighbours(x, shown, ALIKE) for name, x in spaces.items()}
+    hits = {
+        name: [same(looked, q, int(i)) for q, near in zip(shown, near_all, strict=True) for i in near] for name, near_all in found.items()
+    }
+    width, gap = found["pixels"].shape[1], "<span></span>"
+    cells = ["<span class=head>query</span>"]
+    for name in found:
+        cells += [gap, f'<span class=head style="grid-column:span {width}">nearest by {safe(name)}</span>']
+    for n, query in enumerate(shown):
+        cells.append(
+            f"<div>{pictures.png(looked.centred[query], looked.name(query))}<span class=cell>{caption(looked, query)}</span></div>"
+        )
+        for near in found.values():
+            cells += [gap, *(shown_neighbour(looked, query, int(i)) for i in near[n])]
+    said = f"Among {len(looked.images)} images, by cosine of centred features. "
+    if looked.label(shown[0]) is not None:
+        said += (
+            "Framed: the same label as the query. "
+            + "; ".join(f"{name}: {sum(hit)} of {len(hit)} neighbours" for name, hit in hits.items())
+            + "."
+        )
+    columns = f"1.3fr 4px repeat({width},minmax(0,1fr)) 4px repeat({width},minmax(0,1fr))"
+    return f"<p class=note>{safe(said)}</p>" + grid_of(columns, cells)
+
+
+def shown_neighbour(looked: Looked, query: int, i: int) -> str:
+    mark = "" if looked.label(query) is None else "same" if same(looked, query, i) else "other"
+    return f"<div>{pictures.png(looked.centred[i], looked.name(i), mark)}<span class=cell>{caption(looked, i)}</span></div>"
+
+
+def same(looked: Looked, a: int, b: int) -> bool:
+    return looked.label(a) is not None and looked.label(a) == looked.label(b)
+
+
+def caption(looked: Looked, i: int) -> str:
+    label = looked.label(i)
+    return "" if label is None else safe(label)
