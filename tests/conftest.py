@@ -7,6 +7,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+import tests.typecheck  # noqa: F401  the hook names it
+
 install_import_hook("openjepa", "tests.typecheck.check")
 torch.set_num_threads(2)
 

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from torch import Tensor
 
@@ -30,7 +30,7 @@ class MetricsWriter:
     def close(self) -> None:
         self.file.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "MetricsWriter":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -55,9 +55,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except ValueError as error:  # includes bytes that are not UTF-8
             raise ValueError(f"{path}, line {number} is not JSON ({error}); delete that line") from error
         if not isinstance(row, dict):
-            raise ValueError(  # noqa: TRY004 - a wrong file, not a wrong call
-                f"{path}, line {number} holds {type(row).__name__}, not an object; delete that line"
-            )
+            raise ValueError(f"{path}, line {number} holds {type(row).__name__}, not an object; delete that line")
         rows.append(row)
     if rest.strip():
         try:
