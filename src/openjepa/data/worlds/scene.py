@@ -1,7 +1,7 @@
 """What lies on the table: plain numbers, drawn by `drawing.render`, moved or asked about by whoever comes next."""
 
-from dataclasses import dataclass, fields
-from typing import Self
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
@@ -11,23 +11,19 @@ COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink",
 IVORY = COLOURS.index("ivory")  # the pebbles' colour; a main object never has it
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Tensors whose first axis is the scene."""
+_Record = TypeVar("_Record", "Table", "Scene")
 
-    def take(self, index: Tensor | slice) -> Self:
-        """The scenes `index` picks, in its order; a frozen copy, never a change in place."""
-        picked = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name, value in picked.items():
-            if isinstance(value, Tensor):
-                picked[name] = value[index]
-            elif isinstance(value, _Rows):
-                picked[name] = value.take(index)
-        return type(self)(**picked)
+
+def _take(record: _Record, index: Tensor | slice) -> _Record:
+    values = {field.name: getattr(record, field.name) for field in fields(record)}
+    for name, value in values.items():
+        if isinstance(value, Tensor):
+            values[name] = value[index]
+    return replace(record, **values)
 
 
 @dataclass(frozen=True)
-class Table(_Rows):
+class Table:
     """The ground of b scenes: stripes between two tones, a light from one side, and noise.
 
     The stripes can be continued from any part of them; the noise cannot: it is hashed from `grain`,
@@ -45,9 +41,13 @@ class Table(_Rows):
     noise: Float32[Tensor, " b"]  # 0: none; 1: +-.3 of full scale per cell and channel
     grain: Int64[Tensor, " b"]  # which noise
 
+    def take(self, index: Tensor | slice) -> "Table":
+        """The tables `index` picks, in its order."""
+        return _take(self, index)
+
 
 @dataclass(frozen=True)
-class Scene(_Rows):
+class Scene:
     """b tables seen from above with up to k objects each; object 0 is the main one, the rest are pebbles.
 
     Lengths are in table heights: the table is 1 high and `width` wide. Positions are (row, column),
@@ -67,3 +67,7 @@ class Scene(_Rows):
 
     def __len__(self) -> int:
         return len(self.positions)
+
+    def take(self, index: Tensor | slice) -> "Scene":
+        """The scenes `index` picks, in its order."""
+        return replace(_take(self, index), table=self.table.take(index))
