@@ -1,0 +1,158 @@
+"""Rows of results.jsonl: from finished run folders, and to the table in README.md.
+
+    python -m benchmarks.results add runs/a runs/b     one row per question and probe of the newest probe file
+    python -m benchmarks.results table [--write]       the table, or the README with it
+
+A row holds what was scored, its floors and the two commands, so that a number in a document can be
+traced and repeated. Nothing is typed by hand.
+"""
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "src/openjepa/recipes/results.jsonl"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- results: made by `python -m benchmarks.results table --write` -->", "<!-- end of results -->"
+FLOORS = ("untrained", "pixels", "chance")
+
+Row = dict[str, Any]
+
+
+def rows_of(run: Path) -> list[Row]:
+    """One row per question and probe of the newest probe of a run. ValueError when it was not probed."""
+    files = sorted((run / "probes").glob("*.json"))
+    if not files:
+        raise ValueError(f"{run} has no probes; run `openjepa probe {run} ...` first")
+    report, info = json.loads(files[-1].read_text()), json.loads((run / "run.json").read_text())
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    shared = {
+        "kind": "probe",
+        "recipe": info["recipe"],
+        "seed": info["run"]["seed"],
+        "step": report["step"],
+        "minutes": round(minutes(lines, info["run"]["batch_size"]), 2),
+        "train": info["data"]["path"],
+        "data": report["data"]["path"],
+        "test": report["test"]["path"],
+        "tested": report["test"]["samples"],
+        "verdict": lines[-1]["verdict"],
+        "command": info["command"],
+        "probe_command": probe_command(report),
+        "precision": info["precision"],
+        "device": info["device"],
+        "threads": info["threads"],
+        "versions": info["versions"],
+        "created": report["created"],
+    }
+    scores = {(r["label"], r["probe"], r["method"]): r for r in report["rows"]}
+    rows = []
+    for (label, probe, method), score in scores.items():
+        if method == "encoder":
+            floors = {f: round(scores[label, probe, f]["accuracy"], 4) for f in FLOORS if (label, probe, f) in scores}
+            accuracy = {k: round(score[k], 4) for k in ("accuracy", "low", "high")}
+            rows.append({**shared, "label": label, "probe": probe, **accuracy, "floors": floors})
+    return rows
+
+
+def minutes(lines: Sequence[Row], batch_size: int) -> float:
+    """Minutes of training, waiting for data included, from the speed of each log interval."""
+    pairs = zip(lines, lines[1:], strict=False)
+    return sum((b["step"] - a["step"]) * batch_size / b["images_per_s"] for a, b in pairs if b["images_per_s"]) / 60
+
+
+def probe_command(report: Row) -> str:
+    words = ["openjepa", "probe", report["run"], "--data", report["data"]["path"], "--test", report["test"]["path"]]
+    return shlex.join(words)
+
+
+def read(path: Path = RESULTS) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
+
+
+def add(runs: Iterable[Path]) -> list[Row]:
+    """The rows of these runs, in place of older ones of the same recipe, seed, length, question and probe."""
+    names = ("kind", "recipe", "seed", "step", "train", "data", "test", "label", "probe", "command")
+    fresh = [row for run in runs for row in rows_of(run)]
+    keys = [[row[n] for n in names] for row in fresh]
+    kept = [row for row in read() if [row.get(n) for n in names] not in keys]
+    RESULTS.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *fresh]))
+    return fresh
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown: mean over seeds in percent, sd where there are several, beside the floors."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.get("kind") == "probe":
+            groups.setdefault((row["recipe"], changed(row), row["label"], row["probe"]), []).append(row)
+    if not groups:
+        return "No measured rows yet: `src/openjepa/recipes/results.jsonl` is empty."
+    head = ["recipe", "question", "probe", "frozen encoder", *FLOORS, "seeds", "minutes", "verdict"]
+    lines = [head, ["---"] * len(head)]
+    for (recipe, settings, label, probe), same in groups.items():
+        floors = [percent([r["floors"][f] for r in same if f in r["floors"]]) for f in FLOORS]
+        took = f"{statistics.mean(r['minutes'] for r in same):.1f}"
+        verdicts = ", ".join(dict.fromkeys(r["verdict"] for r in same))
+        name = f"`{recipe}`" + (f" `{settings}`" if settings else "")
+        score = f"**{percent([r['accuracy'] for r in same])}**"
+        lines.append([name, label, probe, score, *floors, str(len({r["seed"] for r in same})), took, verdicts])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def changed(row: Row) -> str:
+    """What the command changes in the recipe, without what every run says: data, folder, seed, machine."""
+    words, kept = shlex.split(row["command"])[3:], []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word in ("--data", "--out", "--seed", "--workers", "--device", "--precision", "--save-every", "--keep-last", "--log-every"):
+            skip = True
+        else:
+            kept.append(word)
+    return " ".join(kept)
+
+
+def percent(shares: Sequence[float]) -> str:
+    if not shares:
+        return "-"
+    text = f"{100 * statistics.mean(shares):.1f}"
+    return text + (f" ± {100 * statistics.stdev(shares):.1f}" if len(set(shares)) > 1 else "")
+
+
+def readme_with(text: str) -> str:
+    """README.md with `text` between its markers."""
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    assert end, f"README.md has no {BEGIN} ... {END}"
+    return f"{before}{BEGIN}\n{text}\n{END}{after}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="what", required=True)
+    commands.add_parser("add").add_argument("runs", nargs="+", type=Path)
+    commands.add_parser("table").add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    if options.what == "add":
+        try:
+            print(f"{len(add(options.runs))} rows in {RESULTS}")
+        except ValueError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+    elif options.write:
+        README.write_text(readme_with(table(read())))
+    else:
+        print(table(read()))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
