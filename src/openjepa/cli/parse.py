@@ -14,6 +14,8 @@ BOX = re.compile(r"[╭╮╰╯│]")
 SAY = (  # what Python says of a wrong value, and what we say
     (re.compile(r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)"), r"\1 is \2; it must be a whole number"),
     (re.compile(r"Error parsing (\S+): could not convert string to float: (.*)"), r"\1 is \2; it must be a number"),
+    (re.compile(r"Error parsing (\S+): no type matching .* could be instantiated from \['(.*?)'\].*<class 'int'>.*"), r"\1 is '\2'; it must be a whole number"),
+    (re.compile(r"Error parsing (\S+): no type matching .* could be instantiated from \['(.*?)'\].*<class 'float'>.*"), r"\1 is '\2'; it must be a number"),
     (re.compile(r"Missing value for argument '([^']+)'\. Expected (\d+) values\."), r"\1 has too few values; it takes \2"),
     (re.compile(r"Missing from .*?: (--)?([\w.-]+) .*"), r"\1\2 is missing; see --help"),
     (re.compile(r"Error parsing \S+: (.*)"), r"\1"),
@@ -28,6 +30,29 @@ class Usage(ValueError):
         self.hint = hint
 
 
+def unjoin(word: str) -> list[str]:
+    """--a.b=4 as two words; a value that begins with - stays joined."""
+    name, equals, value = word.partition("=")
+    return [name, value] if equals and name.startswith("--") and not value.startswith("-") else [word]
+
+
+def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Words for the command itself, and settings by path (--a.b and what follows it)."""
+    own: list[str] = []
+    by_path: list[str] = []
+    to = own
+    for word in words:
+        if word.startswith("-") and not number(word):
+            to = by_path if word.startswith("--") and "." in word.partition("=")[0] else own
+        to.append(word)
+    return own, by_path
+
+
+def number(word: str) -> bool:
+    """-1 and -1e-3 are values, not options."""
+    return re.fullmatch(r"-\.?\d.*", word) is not None
+
+
 def parse(kind: type[T], words: Sequence[str], *, prog: str, default: T | None = None, description: str | None = None) -> tuple[T, list[str]]:
     """The dataclass filled from `words`, and the words that name none of its fields. Usage says which value is wrong.
 
@@ -36,7 +61,7 @@ def parse(kind: type[T], words: Sequence[str], *, prog: str, default: T | None =
     """
     said = io.StringIO()
     options: dict[str, Any] = {} if default is None else {"default": default, "add_help": False}
-    markers = (tyro.conf.AvoidSubcommands,) if default is not None else (tyro.conf.FlagCreatePairsOff,)
+    markers = (tyro.conf.AvoidSubcommands,) if default is not None else (tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone)
     try:
         with contextlib.redirect_stderr(said):
             return tyro.cli(kind, args=list(words), prog=prog, description=description, return_unknown_args=True, config=markers, **options)
@@ -53,6 +78,7 @@ def complaint(box: str) -> Usage:
     text = " ".join(filter(None, lines[:ruler])) or " ".join(box.split())
     if text.startswith("invalid choice"):
         value, flag, *choices = re.findall(r"'([^']*)'", text)
+        choices = [choice for choice in choices if choice != "None"]
         return Usage(f"{flag} is {value!r}; it must be one of {', '.join(choices)}", near(value, choices))
     for pattern, ours in SAY:
         if pattern.fullmatch(text):

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from openjepa.cli.parse import Usage, near, parse, refuse
+from openjepa.cli.parse import Usage, near, parse, refuse, unjoin
 from openjepa.run import Run, leaves
 
 ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
@@ -26,29 +27,6 @@ def apply(run: Run, words: Sequence[str], prog: str) -> Run:
     changed, unknown = parse(Run, rest, prog=prog, default=run)
     refuse(unknown, rest, flags(run), prog)
     return changed
-
-
-def unjoin(word: str) -> list[str]:
-    """--a.b=4 as two words; a value that begins with - stays joined."""
-    name, equals, value = word.partition("=")
-    return [name, value] if equals and name.startswith("--") and not value.startswith("-") else [word]
-
-
-def split(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Words for the command itself, and settings by path (--a.b and what follows it)."""
-    own: list[str] = []
-    by_path: list[str] = []
-    to = own
-    for word in words:
-        if word.startswith("-") and not number(word):
-            to = by_path if word.startswith("--") and "." in word.partition("=")[0] else own
-        to.append(word)
-    return own, by_path
-
-
-def number(word: str) -> bool:
-    """-1 and -1e-3 are values, not options."""
-    return re.fullmatch(r"-\.?\d.*", word) is not None
 
 
 def flags(run: Run) -> list[str]:
@@ -174,7 +152,7 @@ def said(flag: str, value: Any) -> list[str]:
 class Setting:
     path: str
     value: Any
-    recipe: Any  # what the recipe has there; "(absent)" where it has another class
+    recipe: Any  # what the recipe has there; "absent" where it has another class
     about: str  # the comment beside the field
 
     @property
@@ -182,7 +160,7 @@ class Setting:
         return bool(self.value != self.recipe)
 
     def __str__(self) -> str:
-        return " ".join(said(name(self.path), self.value))
+        return shlex.join(said(name(self.path), self.value))
 
 
 def listing(run: Run, base: Run) -> list[Setting]:
@@ -196,7 +174,7 @@ def listing(run: Run, base: Run) -> list[Setting]:
                 now[f"{place}.kind"] = kind.__name__
         now[path] = value
     about |= dict(described(run))
-    return [Setting(path, value, old.get(path, "(absent)"), about.get(path, "")) for path, value in now.items()]
+    return [Setting(path, value, old.get(path, "absent"), about.get(path, "")) for path, value in now.items()]
 
 
 def described(config: object, prefix: str = "") -> Iterator[tuple[str, str]]:
