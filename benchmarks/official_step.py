@@ -130,4 +130,4 @@ class OfficialStep:
         with torch.no_grad():
             for slow, fast in zip(self.target.parameters(), self.encoder.parameters(), strict=True):
                 slow.data.mul_(momentum).add_((1.0 - momentum) * fast.detach().data)
-        return float(loss)
+        return float(loss.detach())

@@ -23,7 +23,7 @@ MAY = {
     "health": {*RUN, "metrics"},
     "frozen": RUN,
     "checkpoint": {*RUN, "frozen"},
-    "probes": {*BASE, "modalities", "models", "data", "run", "frozen", "checkpoint"},  # never objectives
+    "probes": {*BASE, "modalities", "models", "data", "run", "engine", "frozen", "checkpoint"},  # never objectives
     "train": {*RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},  # never probes: labels stay out
     "report": {*RUN, "data", "metrics", "health", "frozen", "checkpoint", "probes"},
     "doctor": {*RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},
