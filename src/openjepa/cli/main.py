@@ -52,7 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("interrupted", "")
         return INTERRUPTED
-    except Exception as error:  # the border to the shell: whatever it is, it becomes two lines and a code
+    except Exception as error:  # noqa: BLE001 - the border to the shell: whatever it is, it becomes two lines and a code
         if debug:
             traceback.print_exc()
         return tell(error)
@@ -74,6 +74,11 @@ def tell(error: Exception) -> int:
     hint = getattr(error, "hint", None)
     if hint is None:
         text, hint = parts(text)
+    if "OutOfMemory" in type(error).__name__ or "allocate memory" in text:
+        text, hint = (
+            text.splitlines()[0],
+            "a step needs more memory than there is: --accumulate 2 (or more) splits the batch, same mathematics",
+        )
     if isinstance(error, ValueError):
         say(text, hint)
         return USAGE

@@ -17,6 +17,7 @@ Flag = Annotated[bool, arg(help_behavior_hint="")]
 Recipe = Annotated[str, Positional, arg(metavar="RECIPE", help_behavior_hint="")]
 RunFolder = Annotated[Path, Positional, arg(metavar="RUN")]
 
+
 @dataclass(frozen=True, kw_only=True)
 class Common:
     """Every command has these."""

@@ -14,8 +14,14 @@ BOX = re.compile(r"[╭╮╰╯│]")
 SAY = (  # what Python says of a wrong value, and what we say
     (re.compile(r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)"), r"\1 is \2; it must be a whole number"),
     (re.compile(r"Error parsing (\S+): could not convert string to float: (.*)"), r"\1 is \2; it must be a number"),
-    (re.compile(r"Error parsing (\S+): no type matching .* could be instantiated from \['(.*?)'\].*<class 'int'>.*"), r"\1 is '\2'; it must be a whole number"),
-    (re.compile(r"Error parsing (\S+): no type matching .* could be instantiated from \['(.*?)'\].*<class 'float'>.*"), r"\1 is '\2'; it must be a number"),
+    (
+        re.compile(r"Error parsing (\S+): no type matching .* could be instantiated from \['(.*?)'\].*<class 'int'>.*"),
+        r"\1 is '\2'; it must be a whole number",
+    ),
+    (
+        re.compile(r"Error parsing (\S+): no type matching .* could be instantiated from \['(.*?)'\].*<class 'float'>.*"),
+        r"\1 is '\2'; it must be a number",
+    ),
     (re.compile(r"Missing value for argument '([^']+)'\. Expected (\d+) values\."), r"\1 has too few values; it takes \2"),
     (re.compile(r"Missing from .*?: (--)?([\w.-]+) .*"), r"\1\2 is missing; see --help"),
     (re.compile(r"Error parsing \S+: (.*)"), r"\1"),
@@ -53,7 +59,9 @@ def number(word: str) -> bool:
     return re.fullmatch(r"-\.?\d.*", word) is not None
 
 
-def parse(kind: type[T], words: Sequence[str], *, prog: str, default: T | None = None, description: str | None = None) -> tuple[T, list[str]]:
+def parse(
+    kind: type[T], words: Sequence[str], *, prog: str, default: T | None = None, description: str | None = None
+) -> tuple[T, list[str]]:
     """The dataclass filled from `words`, and the words that name none of its fields. Usage says which value is wrong.
 
     With `default` its values and, where a field takes one of several classes, its classes stay.

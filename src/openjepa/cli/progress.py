@@ -119,7 +119,7 @@ class Progress:
         done = self.row.get("step", 0) - self.first
         if done < 1:
             return None
-        left = (self.steps - self.row["step"]) * (self.logged - self.began) / done
+        left: float = (self.steps - self.row["step"]) * (self.logged - self.began) / done
         return max(0.0, left - (time.monotonic() - self.logged))
 
     def plain(self, row: dict[str, Any]) -> str:

@@ -34,7 +34,8 @@ def read(folder: Path) -> dict[str, Any]:
     info = read_json(folder / "run.json")
     saved = sorted(int(p.name) for p in (folder / "checkpoints").glob("[0-9]*") if p.name.isdigit() and p.is_dir())
     row = last_row(folder / "metrics.jsonl") or {}
-    run = info.get("run") if isinstance(info.get("run"), dict) else {}
+    said = info.get("run")
+    run = said if isinstance(said, dict) else {}
     return {
         "run": str(folder),
         "recipe": info.get("recipe"),
@@ -149,7 +150,9 @@ def show(options: RunsOptions) -> int:
     path = path if path.is_dir() else options.folder / path
     if not path.is_dir() or not looks_like_a_run(path):
         there = [p.name for p in options.folder.iterdir() if looks_like_a_run(p)] if options.folder.is_dir() else []
-        raise Usage(f"no run folder {options.words[1]}", near(Path(options.words[1]).name, there) or "`openjepa runs` lists the runs there are")
+        raise Usage(
+            f"no run folder {options.words[1]}", near(Path(options.words[1]).name, there) or "`openjepa runs` lists the runs there are"
+        )
     run, info = read(path), read_json(path / "run.json")
     if options.json:
         print(json.dumps(run | {"info": info, "metrics": last_row(path / "metrics.jsonl")}))

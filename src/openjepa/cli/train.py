@@ -17,7 +17,20 @@ if TYPE_CHECKING:
     from openjepa.run import Run
     from openjepa.train import TrainResult
 
-OWN = "steps batch_size seed device precision workers compile accumulate log_every save_every keep_last probe_every".split()
+OWN = [
+    "steps",
+    "batch_size",
+    "seed",
+    "device",
+    "precision",
+    "workers",
+    "compile",
+    "accumulate",
+    "log_every",
+    "save_every",
+    "keep_last",
+    "probe_every",
+]
 
 
 @dataclass(frozen=True)
@@ -56,9 +69,7 @@ def about() -> str:
 # -- what to train
 
 
-def choose(
-    options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: Sequence[str], unknown: Sequence[str], prog: str
-) -> Chosen:
+def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: Sequence[str], unknown: Sequence[str], prog: str) -> Chosen:
     """Recipe or saved run, with the settings of the command line. Usage or ValueError says what does not fit."""
     resume = getattr(options, "resume", None)
     if not options.recipe and resume is None:
@@ -79,8 +90,11 @@ def choose(
     run = apply(base, by_path, prog) if by_path else base
     given = {name: getattr(options, name, None) for name in OWN}
     run = replace(run, **{name: value for name, value in given.items() if value is not None})
-    data = {"path": options.data, "max_bad": getattr(options, "max_bad", None)}
-    run = replace(run, data=replace(run.data, **{name: value for name, value in data.items() if value is not None}))
+    data, max_bad = options.data, getattr(options, "max_bad", None)
+    if data is not None:
+        run = replace(run, data=replace(run.data, path=data))
+    if max_bad is not None:
+        run = replace(run, data=replace(run.data, max_bad=max_bad))
     return Chosen(recipe, base, run)
 
 
@@ -153,7 +167,10 @@ def go(options: TrainOptions, chosen: Chosen) -> int:
     except Interrupted as stopped:
         if options.json:
             print(json.dumps({"status": "interrupted", "out": str(out), "step": stopped.step, "checkpoint": str(stopped.path)}))
-        print(f"interrupted after step {stopped.step}, saved {stopped.path}\ncontinue with: {shlex.join(['openjepa', 'train', '--resume', str(out)])}", file=sys.stderr)
+        print(
+            f"interrupted after step {stopped.step}, saved {stopped.path}\ncontinue with: {shlex.join(['openjepa', 'train', '--resume', str(out)])}",
+            file=sys.stderr,
+        )
         return INTERRUPTED
     print_result(options, out, result)
     collapsed = str(result.metrics.get("verdict", "")).endswith("collapse")
@@ -205,5 +222,5 @@ def print_config(chosen: Chosen, as_json: bool) -> int:
     width = max(len(str(s)) for s in settings)
     for s in settings:
         was = f"({s.recipe}) " if s.changed else ""
-        print(f"{'*' if s.changed else ' '} {str(s):{width}}  {was}{s.about}".rstrip())
+        print(f"{'*' if s.changed else ' '} {s!s:{width}}  {was}{s.about}".rstrip())
     return 0

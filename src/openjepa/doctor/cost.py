@@ -1,0 +1,131 @@
+"""What a run costs: parameters, memory, and seconds from a few real steps."""
+
+import resource
+import statistics
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from numpy.typing import NDArray
+from torch import Tensor
+
+from openjepa import health
+from openjepa.data.dataset import Dataset
+from openjepa.data.loader import Steps
+from openjepa.engine import Engine, to_device
+from openjepa.models.encoder import Encoder
+from openjepa.run import Run
+from openjepa.tokens import Batch
+
+SMALL = 16  # samples of the first step, which says whether a whole batch can be timed
+PATIENCE = 6.0  # seconds that one timed step may take
+
+
+@dataclass(frozen=True)
+class Size:
+    """Numbers of parameters, and bytes that do not depend on the batch."""
+
+    encoder: int
+    rest: int  # predictor or decoder
+    trained: int
+    total: int  # with the target encoder
+    state: int  # bytes: weights, gradients, optimizer, the bfloat16 copy
+    saved: int  # bytes of one checkpoint
+
+
+@dataclass(frozen=True)
+class Speed:
+    """From `steps` real steps of `batch` samples, scaled to the run's batch."""
+
+    batch: int  # samples timed
+    seconds: float  # per optimizer step of the whole batch, median
+    load: float  # seconds to read, crop and mask the whole batch in one process
+    memory: float  # peak MB, of this process or on the GPU
+    before: float  # MB of this process before the model was made; 0 on a GPU
+    health: dict[str, float]  # of the untrained encoder
+    loss: float
+
+
+@dataclass(frozen=True)
+class Maker:
+    """What the loop does to decoded images; the doctor lies below the loop and cannot ask it."""
+
+    run: Run
+
+    def __call__(self, images: list[Tensor] | Shaped[Tensor, "b c h w"], step: int, rows: NDArray[np.int64]) -> Batch:
+        view = self.run.modality.augment(images, self.run.seed, step, rows)
+        return self.run.objective.collate(view, self.run.modality, self.run.seed, step, rows)
+
+
+def peak_mb(device: torch.device) -> float:
+    """Most memory used so far: allocated on a GPU, resident elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def size(run: Run, precision: str) -> Size:
+    """Counted on the meta device: nothing is allocated, whatever the model."""
+    with torch.device("meta"):
+        objective = run.objective.build(run.modality)
+        encoder = Encoder(run.objective.encoder, run.modality.patch_dim)
+    count = sum(p.numel() for p in encoder.parameters())
+    total = sum(p.numel() for p in objective.parameters())
+    trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)
+    state = 4 * total + 12 * trained + (2 * total + 2 * trained if precision == "bfloat16" else 0)
+    return Size(count, trained - count, trained, total, state, 4 * (count + total) + 8 * trained)
+
+
+def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, steps: int = 3) -> Speed:
+    """Time `steps` steps after one that is not timed. A batch that would take long is timed in part and scaled.
+
+    Nothing is compiled and nothing is written. ValueError when settings do not fit each other or the data.
+    """
+    before = 0.0 if device.type == "cuda" else peak_mb(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    torch.manual_seed(run.seed)
+    run = replace(run, compile="off")
+    batch = part = min(SMALL, run.batch_size)
+    first = replace(run, batch_size=part, accumulate=1)
+    loaded = Steps(dataset, Maker(first), run.seed, part, steps + 2)
+    objective = run.objective.build(run.modality)
+    engine = Engine(first, objective, device, precision)
+    with torch.no_grad():
+        objective.start(to_device(batch_0 := load(loaded, 0), device))
+    engine.refresh()
+    output, _, _ = engine.step(batch_0, 0)
+    untrained: dict[str, Any] = health.measure(output.prediction) if output.prediction is not None else {}
+    numbers = {name: float(value) for name, value in untrained.items()}
+    trial = took(engine, loaded, 1, device)[1]
+    if trial * run.batch_size / part <= PATIENCE and part < run.batch_size:
+        batch = run.batch_size
+        engine.run = run
+        loaded = Steps(dataset, Maker(run), run.seed, batch, steps + 2)
+        took(engine, loaded, 1, device)  # the first of its shape warms up
+    times = [took(engine, loaded, 2 + i if i + 2 < steps + 2 else 1, device) for i in range(steps)]
+    scale = run.batch_size / batch
+    load, seconds = (scale * statistics.median(t) for t in zip(*times, strict=True))
+    return Speed(batch, seconds, load, peak_mb(device), before, numbers, float(output.loss))
+
+
+def load(source: Steps, step: int) -> Batch:
+    """ValueError where the data cannot be read or the masks not drawn."""
+    loaded = source[step]
+    if isinstance(loaded, ValueError):
+        raise loaded
+    return loaded.batch
+
+
+def took(engine: Engine, source: Steps, step: int, device: torch.device) -> tuple[float, float]:
+    """Seconds to load the batch of a step, and to do the step."""
+    start = time.perf_counter()
+    batch = load(source, step)
+    middle = time.perf_counter()
+    engine.step(batch, min(step, engine.run.steps - 1))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return middle - start, time.perf_counter() - middle
