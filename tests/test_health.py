@@ -259,3 +259,49 @@ def test_an_untrained_encoder_of_low_rank_is_not_called_collapsed_for_staying_th
     start = UNTRAINED | {"participation": 1.7}
     assert judge(HEALTHY | {"participation": 1.8}, start, [], progress=0.5).name == "learning"
     assert judge(HEALTHY | {"participation": 1.1}, start, [], progress=0.5).name == "dimensional collapse"
+
+
+# ---- real training: the world's pictures, a very small encoder
+
+
+def trained(steps: int, learning_rate: float = 1e-3, **settings: object) -> list[str]:
+    """Verdict names at every 5th step of a small I-JEPA."""
+    from openjepa.data.worlds.tabletop import Tabletop
+    from openjepa.masks.random import Random
+    from openjepa.modalities.image import Image
+    from openjepa.models.encoder import EncoderConfig
+    from openjepa.models.predictor import PredictorConfig
+    from openjepa.objectives.jepa import JEPAConfig
+
+    torch.manual_seed(0)
+    encoder = EncoderConfig(dim=48, depth=2, heads=2, init_std=0.05, position_scale=0.2)
+    predictor = PredictorConfig(dim=24, depth=1, heads=2)
+    config = JEPAConfig(encoder=encoder, predictor=predictor, masks=Random(ratio=0.6), union=True, **settings)
+    modality = Image(size=(32, 32), patch=(8, 8))
+    objective = config.build(modality)
+    optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], lr=learning_rate)
+    pictures = Tabletop(count=512).render(list(range(512)))
+    history: list[dict[str, float]] = []
+    names = []
+    for step in range(steps):
+        rows = np.random.default_rng(step).choice(512, 64, replace=False)
+        output = objective.loss(config.collate(pictures[rows], modality, 0, step, rows), step / steps)
+        if step % 5 == 0:
+            row = {name: value.item() for name, value in measure(output.prediction).items()}
+            names.append(judge(row, history[0] if history else row, history, step / steps).name)
+            history.append(row)
+        optimizer.zero_grad()
+        output.loss.backward()
+        optimizer.step()
+        objective.after_step(step / steps)
+    return names
+
+
+def test_a_run_without_stop_gradient_is_called_collapsed_and_a_healthy_one_is_not():
+    from openjepa.schedules import Linear
+
+    broken = trained(120, momentum=Linear(start=0.0, final=0.0), stop_gradient=False)
+    assert broken[-1] == "full collapse", broken
+    healthy = trained(120, momentum=Linear(start=0.99, final=1.0))
+    assert healthy[-1] == "learning", healthy
+    assert not any(name.endswith("collapse") for name in healthy), healthy

@@ -84,7 +84,8 @@ def colours(tokens: Float[Tensor, "b n d"], shown: int) -> Float[Tensor, "shown 
     some = scores[torch.randperm(len(scores), generator=torch.Generator().manual_seed(0))[:100_000]]
     low, high = some.quantile(0.01, 0), some.quantile(0.99, 0)
     rgb: Tensor = ((scores - low) / (high - low).clamp(min=1e-12)).clamp(0, 1)
-    return rgb.float().unflatten(0, tokens.shape[:2])[:shown]
+    found: Tensor = rgb.float().unflatten(0, tokens.shape[:2])[:shown]
+    return found
 
 
 def colour_map(rgb: Float[Tensor, "n 3"], grid: tuple[int, int]) -> UInt8[Tensor, "3 rows columns"]:
