@@ -5,28 +5,43 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_TO_TEST := $(VENV)/.ready-to-test
 RUN := runs/quickstart
+# -qq: only errors. Pip compiles nothing, python does at first use, and most of torch is never used
+INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile --constraint constraints.txt
+# Packages that build ours are pinned, too
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 .PHONY: setup quickstart test lint clean
 
-setup: $(READY)
+setup: $(READY_TO_TEST)
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -c 'import sys; sys.exit("openjepa needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -c 'import sys; sys.exit("openjepa needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; name another with make PYTHON=python3.11 ..." if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV): torch is large, this can take a few minutes"
 	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
-	touch $(READY)
+	$(INSTALL) --editable .
+	@touch $(READY)
 
+$(READY_TO_TEST): $(READY)
+	$(INSTALL) --editable '.[test,dev]'
+	@touch $(READY_TO_TEST)
+
+# Again: what was cut short goes on, what is finished is not trained twice
 quickstart: $(READY)
-	@if [ -e $(RUN)/run.json ]; then $(BIN)/openjepa train --resume $(RUN); else $(BIN)/openjepa train image.ijepa_tabletop --out $(RUN); fi
+	@if ls $(RUN)/checkpoints/0* >/dev/null 2>&1; then \
+	  $(BIN)/openjepa train --resume $(RUN); \
+	else \
+	  rm -rf $(RUN) && $(BIN)/openjepa train image.ijepa_tabletop --out $(RUN); \
+	fi
 	$(BIN)/openjepa probe $(RUN) --data 'world:tabletop?count=10000' --test 'world:tabletop?seed=1&count=5000'
 	$(BIN)/openjepa report $(RUN)
+	@echo "open $(RUN)/report.html"
 
-test: $(READY)
+test: $(READY_TO_TEST)
 	$(BIN)/python -m pytest
 
-lint: $(READY)
+lint: $(READY_TO_TEST)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
