@@ -140,7 +140,8 @@ def check_room(blocks: Blocks, grid: tuple[int, ...]) -> None:
 
 def largest_sides(blocks: Blocks, grid: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Block sizes that these settings may draw, without those that fit inside another."""
-    share = np.linspace(0, 1, 33).tolist()
+    steps = {1: 2, 2: 33, 3: 7}.get(len(grid), 3)  # a few hundred in all: what falls between differs by a token along a side
+    share = np.linspace(0, 1, steps).tolist()
     found = {tuple(blocks.target_sides(grid, s, a)) for s in (0.0, 0.5, 0.75, 1.0) for a in product(share, repeat=len(grid) - 1)}
     return [a for a in sorted(found) if not any(a != b and all(x <= y for x, y in zip(a, b, strict=True)) for b in found)]
 
@@ -173,7 +174,8 @@ def block_sides(grid: tuple[int, ...], area: float, aspects: Sequence[float]) ->
         return 3 * sum(logs) ** 2 + sum(x**2 for x in logs), whole
 
     around = [{max(1, floor(w)), min(g, ceil(w))} for w, g in zip(wanted, grid, strict=True)]
-    return list(min(list(product(*around)), key=miss))
+    best = min(product(*around), key=miss)
+    return list(best)
 
 
 def offsets(grid: tuple[int, ...], sides: Sequence[int]) -> NDArray[np.int64]:
