@@ -1,6 +1,7 @@
 """Where a step runs: device, precision, compile; forward, backward, update, and the guard against non-finite numbers."""
 
 import copy
+import resource
 import time
 from collections.abc import Iterable
 from typing import Literal, cast
@@ -177,3 +178,10 @@ def split(batch: Batch, parts: int) -> Iterable[Batch]:
     views = [v.chunk(parts) for v in batch.views]
     masks = [list(zip(m.context.chunk(parts), m.targets.chunk(parts), strict=True)) for m in batch.masks]
     return [Batch(tuple(v[i] for v in views), tuple(Masks(*m[i]) for m in masks)) for i in range(parts)]
+
+
+def memory_mb(device: torch.device) -> float:
+    """Peak memory in MB: allocated on a GPU, resident elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -2,14 +2,8 @@
 
 import json
 import os
-import platform
-import resource
-import shlex
-import signal
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,15 +13,16 @@ from jaxtyping import Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
-import openjepa
 from openjepa import checkpoint, health
 from openjepa.data.dataset import Dataset, open_dataset
 from openjepa.data.ledger import Ledger
 from openjepa.data.loader import Loader
-from openjepa.engine import Engine, choose_device, choose_precision
+from openjepa.engine import Engine, choose_device, choose_precision, memory_mb
+from openjepa.interrupt import signals
 from openjepa.metrics import MetricsWriter, read_metrics
 from openjepa.objectives.objective import LossOutput, Objective
-from openjepa.run import Run, differences, to_dict
+from openjepa.opening import compare, describe, now, open_folder
+from openjepa.run import Run, to_dict
 from openjepa.tokens import Batch
 
 Event = Callable[[dict[str, Any]], None]
@@ -96,7 +91,7 @@ class Session:
         self.notes: list[str] = []
 
     def go(self, resume: bool, allow_changes: bool, probe: Callable[[Dataset, Run], Any] | None) -> TrainResult:
-        saved = self.open_folder(resume)
+        saved = open_folder(self.out, resume)
         run = self.run
         self.device = choose_device(run.device)
         self.dataset, entries = open_dataset(run.data.path, run.modality, run.data.cache)
@@ -104,8 +99,8 @@ class Session:
         if saved:
             self.precision, self.reason = saved.info["precision"], "as the run began"
             torch.set_num_threads(saved.info["threads"])  # another number sums in another order
-            self.compare(saved, allow_changes)
-        self.info = saved.info if saved else self.describe()
+            compare(saved, run, self.dataset, allow_changes)
+        self.info = saved.info if saved else describe(run, self.dataset, self.recipe, self.command, self.device, self.precision)
         start = self.build(saved.path if saved else None)
         self.ledger = Ledger(self.out / "ledger.jsonl", total=len(self.dataset) + len(entries), max_bad=run.data.max_bad)
         self.status("running")
@@ -128,61 +123,6 @@ class Session:
         return result
 
     # -- before the first step
-
-    def open_folder(self, resume: bool) -> checkpoint.RunFolder | None:
-        if resume:
-            return checkpoint.load_run(self.out)
-        if self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise ValueError(f"{self.out} is not empty; continue it with --resume {self.out}, or give another --out")
-        try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            checkpoint.write_atomic(self.out / ".writable", b"")
-            (self.out / ".writable").unlink()
-        except OSError as error:
-            raise OSError(error.errno, f"cannot write in {self.out} ({error.strerror}); give another --out") from error
-        return None
-
-    def describe(self) -> dict[str, Any]:
-        """What run.json holds."""
-        versions = {"openjepa": openjepa.__version__, "torch": torch.__version__, "python": platform.python_version()}
-        return {
-            "format": checkpoint.FORMAT,
-            "recipe": self.recipe,
-            "command": self.command or shlex.join(["openjepa", *sys.argv[1:]]),
-            "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "versions": versions,
-            "run": to_dict(self.run),
-            "data": self.describe_data(),
-            "device": str(self.device),
-            "precision": self.precision,
-            "threads": torch.get_num_threads(),
-            "platform": f"{platform.system()} {platform.machine()}",
-        }
-
-    def describe_data(self) -> dict[str, Any]:
-        return {
-            "path": self.run.data.path,
-            "fingerprint": self.dataset.fingerprint,
-            "images": len(self.dataset),
-            "labels": {name: list(labels.names) for name, labels in self.dataset.labels.items()},
-        }
-
-    def compare(self, saved: checkpoint.RunFolder, allow_changes: bool) -> None:
-        """Refuse a resume whose settings or data changed, unless that is asked for."""
-        changed = differences(saved.run, self.run)
-        before, now = saved.info["data"], self.describe_data()
-        if before["fingerprint"] != now["fingerprint"]:
-            changed.append(
-                f"data: {before['images']} images, fingerprint {before['fingerprint'][:12]} -> {now['images']} images, {now['fingerprint'][:12]}"
-            )
-        if changed and not allow_changes:
-            listed = "\n  ".join(changed)
-            raise ValueError(
-                f"{self.out} was run with other settings or data:\n  {listed}\nundo the change, or accept it with --allow-changes"
-            )
-        if changed:
-            saved.info.setdefault("changes", []).append({"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "changed": changed})
-            saved.info.update(run=to_dict(self.run), data=now)
 
     def build(self, saved: Path | None) -> int:
         """Objective and optimizer, fresh or as saved. Returns the steps already done."""
@@ -230,7 +170,7 @@ class Session:
             output, norm, set_to = self.engine.step(batch, step)
             self.done += 1
             finished = step + 1
-            if step == 0 or finished % run.log_every == 0 or finished == run.steps:
+            if step == 0 or self.due(finished):
                 self.log(finished if step else 0, output, norm, set_to)
             stopping = stop()
             if finished % run.save_every == 0 or finished == run.steps or stopping:
@@ -238,6 +178,14 @@ class Session:
             if stopping and finished < run.steps:
                 raise Interrupted(path, finished)
         return TrainResult(self.out, run.steps, time.perf_counter() - began, self.last, self.notes)
+
+    def due(self, finished: int) -> bool:
+        """Whether a line is logged after `finished` steps."""
+        run = self.run
+        return finished % run.log_every == 0 or finished == run.steps or self.probing(finished)
+
+    def probing(self, finished: int) -> bool:
+        return bool(self.probe) and (finished % self.run.probe_every == 0 or finished == self.run.steps)
 
     def start(self, objective: Objective, batch: Batch) -> None:
         """The first batch may set scales; then the untrained encoder is kept, as the floor of every probe."""
@@ -251,8 +199,8 @@ class Session:
     def log(self, step: int, output: LossOutput, norm: Tensor, set_to: dict[str, float]) -> None:
         """One line of metrics.jsonl: the loss of this very step, health, speed. Line 0 is the untrained encoder."""
         self.engine.check()
-        run, now = self.run, time.perf_counter()
-        seconds = max(now - self.since, 1e-9)
+        run = self.run
+        seconds = max(time.perf_counter() - self.since, 1e-9)
         line: dict[str, Any] = {"step": step, "epoch": round(step * run.batch_size / len(self.dataset), 3), "loss": output.loss.item()}
         line |= set_to | {"grad_norm": norm.item()} | {k: v.item() for k, v in output.metrics.items()}
         if output.prediction is not None:
@@ -262,7 +210,7 @@ class Session:
             "data_wait": self.waited / seconds,
             "memory_mb": memory_mb(self.device),
         }
-        if self.probe and step and (step % run.probe_every == 0 or step == run.steps):
+        if self.probe and step and self.probing(step):
             line["knn"] = self.probe(self.engine.objective.exported(), run.modality)
         first = self.history[0] if self.history else line
         verdict = health.judge(line, first, self.history, step / run.steps)
@@ -288,35 +236,5 @@ class Session:
         self.on_event({"kind": kind, **what})
 
     def status(self, status: str) -> None:
-        self.info |= {"status": status, "updated": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "pid": os.getpid()}
+        self.info |= {"status": status, "updated": now(), "pid": os.getpid()}
         checkpoint.write_json(self.out / "run.json", self.info)
-
-
-def memory_mb(device: torch.device) -> float:
-    """Peak memory in MB: allocated on a GPU, resident elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-@contextmanager
-def signals() -> Iterator[Callable[[], bool]]:
-    """SIGINT and SIGTERM ask for a stop after the running step; a second one acts as usual."""
-    asked: list[int] = []
-    before: dict[int, Any] = {}
-
-    def ask(number: int, frame: object) -> None:
-        asked.append(number)
-        signal.signal(number, before[number])
-
-    try:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.getsignal(number)
-            signal.signal(number, ask)
-    except ValueError:  # not in the main thread: signals cannot be caught there
-        pass
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for caught, handler in before.items():
-            signal.signal(caught, handler)
