@@ -11,6 +11,7 @@ import tyro
 
 T = TypeVar("T")
 BOX = re.compile(r"[╭╮╰╯│]")
+RULER = re.compile(r"[─-]{2,}")
 SAY = (  # what Python says of a wrong value, and what we say
     (re.compile(r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)"), r"\1 is \2; it must be a whole number"),
     (re.compile(r"Error parsing (\S+): could not convert string to float: (.*)"), r"\1 is \2; it must be a number"),
@@ -80,10 +81,12 @@ def parse(
 
 
 def complaint(box: str) -> Usage:
-    """tyro's framed message as an error of ours."""
+    """tyro's framed message as an error of ours. Without UTF-8 its frame is of other characters."""
     lines = [" ".join(BOX.sub("", line).split()) for line in box.splitlines()[1:]]
-    ruler = next((i for i, line in enumerate(lines) if line.startswith("──")), len(lines))
-    text = " ".join(filter(None, lines[:ruler])) or " ".join(box.split())
+    while lines and (not lines[0] or RULER.fullmatch(lines[0])):
+        del lines[0]
+    end = next((i for i, line in enumerate(lines) if RULER.fullmatch(line)), len(lines))
+    text = " ".join(filter(None, lines[:end])) or " ".join(box.split())
     if text.startswith("invalid choice"):
         value, flag, *choices = re.findall(r"'([^']*)'", text)
         choices = [choice for choice in choices if choice != "None"]

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import IO, Any, Self
+from typing import Any
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -35,7 +35,7 @@ def spark(values: list[float], width: int = 16) -> str:
 class Progress:
     """Takes the events of `train`. As a context manager it gives the terminal back whatever happens."""
 
-    def __init__(self, *, stream: IO[str] | None = None, live: bool | None = None, quiet: bool = False) -> None:
+    def __init__(self, *, stream: Any = None, live: bool | None = None, quiet: bool = False) -> None:
         self.stream = stream or sys.stderr
         self.quiet = quiet
         self.console = Console(file=self.stream, highlight=False)
@@ -52,7 +52,7 @@ class Progress:
         if (can if live is None else live) and not quiet:
             self.live = Live(get_renderable=self.panel, console=self.console, refresh_per_second=4, transient=True, redirect_stdout=False)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Progress":
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -1,5 +1,6 @@
 """openjepa train"""
 
+import contextlib
 import json
 import math
 import shlex
@@ -72,8 +73,10 @@ def about() -> str:
 def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: Sequence[str], unknown: Sequence[str], prog: str) -> Chosen:
     """Recipe or saved run, with the settings of the command line. Usage or ValueError says what does not fit."""
     resume = getattr(options, "resume", None)
-    if not options.recipe and resume is None:
+    if options.recipe not in recipes.names() and resume is None:
+        # Behind an unknown option tyro reads nothing more, so it may have missed the recipe
         refuse([word for word in unknown if word.startswith("-")], own, option_flags(type(options)), prog)
+    if not options.recipe and resume is None:
         raise Usage("no recipe", f"name one of {', '.join(recipes.names())}")
     if options.recipe and resume is not None:
         raise Usage(f"--resume {resume} goes on with the recipe it began with", f"leave out {options.recipe}")
@@ -164,6 +167,10 @@ def go(options: TrainOptions, chosen: Chosen) -> int:
                 probe=online_knn,
                 on_event=progress,
             )
+    except (ValueError, OSError):
+        with contextlib.suppress(OSError):
+            out.rmdir()  # if nothing was written, leave nothing
+        raise
     except Interrupted as stopped:
         if options.json:
             print(json.dumps({"status": "interrupted", "out": str(out), "step": stopped.step, "checkpoint": str(stopped.path)}))
