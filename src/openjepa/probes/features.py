@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -27,6 +27,7 @@ VERSION = "1"  # of what is cached: rises when the same key would give other num
 CHUNK = 256  # images read and encoded at a time
 
 
+@runtime_checkable
 class Readable(Protocol):
     """What features need of a data set."""
 
@@ -37,6 +38,7 @@ class Readable(Protocol):
     def read(self, rows: Sequence[int], /) -> Sequence[Tensor] | Tensor: ...
 
 
+@runtime_checkable
 class Frozen(Protocol):
     """What features need of a frozen encoder; openjepa.frozen.FrozenEncoder is one."""
 

@@ -4,7 +4,7 @@ The samples are chosen and decoded once, so that every call asks the same questi
 3,000 images. It is a trend, not a result: both sides come from the training data, and `openjepa probe` has the floors.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int, UInt8
@@ -19,6 +19,7 @@ MOST_BYTES = 256 * 2**20  # of decoded views kept in memory
 BATCH = 256
 
 
+@runtime_checkable
 class Settings(Protocol):
     """What is needed of a Run."""
 
