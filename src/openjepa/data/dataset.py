@@ -1,7 +1,7 @@
 """Samples by number: decoded pixels of a folder, a tar, a cache or a made world."""
 
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from openjepa.data import cache as cached
 from openjepa.data.labels import LabelSet
-from openjepa.data.ledger import LedgerEntry
+from openjepa.data.ledger import LedgerEntry, printable
 from openjepa.data.manifest import Manifest, scan
 from openjepa.draws import Rows
 from openjepa.modalities.image import BadSample, Image
@@ -18,6 +18,7 @@ from openjepa.modalities.image import BadSample, Image
 Images = list[Tensor] | Tensor
 
 
+@runtime_checkable
 class Dataset(Protocol):
     """What the loader, the probes and the report read. Labels are for probes; a Batch has no place for them."""
 
@@ -34,8 +35,11 @@ class BadRow(BadSample):
     """Row `row` cannot be read."""
 
     def __init__(self, row: int, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(row, reason)  # both, so that it can be pickled
         self.row, self.reason = row, reason
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 class Files:
@@ -56,13 +60,15 @@ class Files:
         if not classes:
             return {}
         number = {name: i for i, name in enumerate(classes)}
-        return {"class": LabelSet(classes, torch.tensor([number[str(row.label)] for row in self.manifest.rows]))}
+        values = torch.tensor([number[str(row.label)] for row in self.manifest.rows])
+        return {"class": LabelSet(tuple(printable(name) for name in classes), values)}
 
     def __len__(self) -> int:
         return len(self.manifest.rows)
 
     def name(self, row: int) -> str:
-        return self.manifest.rows[row].name
+        """Path below the root, printable; `manifest.rows[row].name` is the one that opens."""
+        return printable(self.manifest.rows[row].name)
 
     def read(self, rows: Rows) -> Images:
         """uint8 [3 h w] of each row. BadRow names the first that cannot be read."""
@@ -88,17 +94,21 @@ class Cached(Files):
         self.store = store
 
     def read(self, rows: Rows) -> Images:
+        """As Files.read; one uint8 tensor [b 3 h w] where all images of the data share a size."""
         index = np.asarray(rows, np.int64)
-        for row in index:
-            if (reason := self.store.bad.get(int(row))) is not None:
-                raise BadRow(int(row), reason)
+        if self.store.bad:
+            for row in index.tolist():
+                if (reason := self.store.bad.get(row)) is not None:
+                    raise BadRow(row, reason)
         return self.store.read(index)
 
 
 def open_dataset(spec: str, modality: Image, cache: Literal["auto", "on", "off"] = "auto") -> tuple[Dataset, list[LedgerEntry]]:
     """The data named by `spec`: a folder, a .tar, part of one ("a.tar::train"), or "world:tabletop?noise=.5".
 
-    Returns the data and what indexing has to report. ValueError says what came and what is wanted.
+    `cache` keeps decoded pixels on disk, so that each file is decoded once: "auto" does where they are
+    under 2 GiB and the disk has room. Returns the data and what indexing has to report. ValueError
+    says what came and what is wanted; OSError that a cache was asked for and cannot be written.
     """
     if not spec:
         raise ValueError("no data; name a folder of images, a .tar of images, or world:tabletop with --data")
@@ -108,8 +118,14 @@ def open_dataset(spec: str, modality: Image, cache: Literal["auto", "on", "off"]
         return open_world(spec.removeprefix("world:")), []
     manifest = scan(spec)
     files, entries = Files(manifest, modality), list(manifest.entries)
-    if cache == "off" or (cache == "auto" and not cached.worthwhile(files)):
-        return files, entries
-    store = cached.open_store(files)
+    try:
+        store = None if cache == "off" else cached.open_store(files, always=cache == "on")
+    except OSError as error:
+        if cache == "on":
+            raise
+        reason = f"decoded pixels are not kept, every epoch decodes again: {error.strerror or error}"
+        return Files(manifest, modality), [*entries, LedgerEntry(str(cached.home()), reason, kind="note")]
+    if store is None:
+        return Files(manifest, modality), entries
     entries += [LedgerEntry(files.name(row), reason) for row, reason in store.bad.items()]
     return Cached(manifest, modality, store), entries + store.notes

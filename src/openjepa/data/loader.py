@@ -1,6 +1,7 @@
 """Step k's batch: which samples, decoded, cropped and masked, as a pure function of (seed, k)."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,22 +14,30 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from openjepa import draws
+from openjepa.data.cache import cores
 from openjepa.data.dataset import BadRow, Dataset
 from openjepa.data.ledger import LedgerEntry
-from openjepa.tokens import Batch
+from openjepa.tokens import Batch, Masks
 
 MakeBatch = Callable[[Any, int, NDArray[np.int64]], Batch]
-SUBSTITUTES = 64  # neighbours tried for a bad sample before the data is given up
+SUBSTITUTES = 64  # rows tried in place of a bad one before the data is given up
+
+
+class WorkerDied(OSError):
+    """A loader process was ended from outside."""
 
 
 @lru_cache(maxsize=2)
 def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:
     """The order of epoch `epoch`: every sample once."""
-    return np.random.default_rng(draws.key(seed, epoch, "order")).permutation(n)
+    return np.argsort(draws.uniform(seed, epoch, np.arange(n), 1, "order")[:, 0], kind="stable")
 
 
 def rows_of_step(seed: int, step: int, batch_size: int, n: int) -> NDArray[np.int64]:
-    """The samples of one step: without replacement within each epoch, whoever asks."""
+    """The samples of one step: without replacement within each epoch, whoever asks.
+
+    An epoch that ends inside a batch is continued by the next, so that no sample is left out.
+    """
     if batch_size > n:
         raise ValueError(
             f"a batch of {batch_size} is larger than the data, which has {n} images; set --batch-size {n} or lower, or add images"
@@ -43,9 +52,17 @@ class Loaded:
     batch: Batch
     entries: list[LedgerEntry]
 
+    def pin_memory(self) -> "Loaded":
+        """Called by the DataLoader, which cannot look into a dataclass."""
+        masks = tuple(Masks(m.context.pin_memory(), m.targets.pin_memory()) for m in self.batch.masks)
+        return Loaded(Batch(tuple(view.pin_memory() for view in self.batch.views), masks), self.entries)
 
-class Steps(torch.utils.data.Dataset[Loaded]):
-    """Item k is the batch of step k, made in whichever process asks for it."""
+
+class Steps(torch.utils.data.Dataset[Loaded | ValueError]):
+    """Item k is the batch of step k, made in whichever process asks for it.
+
+    A ValueError is handed over, not raised: it would arrive from a worker as a traceback in a string.
+    """
 
     def __init__(self, dataset: Dataset, make_batch: MakeBatch, seed: int, batch_size: int, steps: int) -> None:
         self.dataset, self.make_batch, self.seed, self.batch_size, self.steps = dataset, make_batch, seed, batch_size, steps
@@ -53,31 +70,48 @@ class Steps(torch.utils.data.Dataset[Loaded]):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> Loaded:
+    def __getitem__(self, step: int) -> Loaded | ValueError:
         rows = rows_of_step(self.seed, step, self.batch_size, len(self.dataset))
-        images, rows, entries = self.read(step, rows)
+        try:
+            images, rows, entries = self.read(step, rows)
+            batch = self.make_batch(images, step, rows)
+        except ValueError as error:
+            return error
         notes = getattr(self.dataset, "notes", [])
         entries += notes
         notes.clear()
-        return Loaded(self.make_batch(images, step, rows), entries)
+        return Loaded(batch, entries)
 
     def read(self, step: int, rows: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64], list[LedgerEntry]]:
         """The images of these rows; a bad one gives way to the next row that can be read."""
-        entries: list[LedgerEntry] = []
-        rows = rows.copy()
-        for _ in range(SUBSTITUTES * len(rows)):
-            try:
-                return self.dataset.read(rows), rows, entries
-            except BadRow as bad:
-                entries.append(LedgerEntry(self.dataset.name(bad.row), bad.reason, step=step))
-                rows[rows == bad.row] = (bad.row + 1) % len(self.dataset)
-        raise ValueError(
-            f"step {step}: no readable image found near {self.dataset.name(int(rows[0]))!r} in {SUBSTITUTES} tries; check the data"
-        )
+        try:
+            return self.dataset.read(rows), rows, []
+        except BadRow:
+            pass
+        images, rows, entries = [], rows.copy(), []
+        for i, row in enumerate(rows.tolist()):
+            for _ in range(SUBSTITUTES):
+                try:
+                    images.append(self.dataset.read([row])[0])
+                    break
+                except BadRow as bad:
+                    entries.append(LedgerEntry(self.dataset.name(row), bad.reason, step=step))
+                    row = (row + 1) % len(self.dataset)
+            else:
+                wanted = self.dataset.name(int(rows[i]))
+                raise ValueError(
+                    f"step {step}: {wanted} cannot be read, nor any of the {SUBSTITUTES - 1} files after it "
+                    f"({entries[-1].path}: {entries[-1].reason}); is the data still where it was?"
+                )
+            rows[i] = row
+        return images, rows, entries
 
 
 class Loader:
-    """Batches of steps `start` to `steps`, in order, the same whatever the number of workers."""
+    """Batches of steps `start` to `steps`, in order, the same to the bit whatever the number of workers.
+
+    `workers` processes load ahead, two batches each; 0 loads in this process, -1 chooses.
+    """
 
     def __init__(
         self, dataset: Dataset, make_batch: MakeBatch, *, seed: int, batch_size: int, start: int, steps: int, workers: int, pin: bool
@@ -87,36 +121,66 @@ class Loader:
         self.start, self.workers, self.pin = start, workers if workers >= 0 else choose_workers(), pin
 
     def __iter__(self) -> Iterator[tuple[int, Batch, list[LedgerEntry], float]]:
-        """(step, batch, ledger entries, seconds waited for it)."""
-        source: Iterator[Loaded] = self.processes() if self.workers else (self.steps[k] for k in range(self.start, len(self.steps)))
-        for step in range(self.start, len(self.steps)):
+        """(step, batch, ledger entries, seconds waited for it).
+
+        Raises:
+            ValueError: a bad file has no readable neighbour, or the masks cannot be drawn.
+            WorkerDied: a loader process was killed, usually for want of memory.
+        """
+        todo = range(self.start, len(self.steps))
+        source = self.processes(todo) if self.workers and todo else (self.steps[k] for k in todo)
+        for step in todo:
             asked = time.perf_counter()
-            loaded = next(source)
+            loaded = self.take(source)
+            if isinstance(loaded, ValueError):
+                raise loaded
             yield step, loaded.batch, loaded.entries, time.perf_counter() - asked
 
-    def processes(self) -> Iterator[Loaded]:
-        indices = range(self.start, len(self.steps))
-        return iter(
+    def take(self, source: Iterator[Loaded | ValueError]) -> Loaded | ValueError:
+        try:
+            return next(source)
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error) or "Caught" in str(error):
+                raise
+            raise WorkerDied(
+                f"a loader process died ({str(error).splitlines()[0]}); usually memory or shared memory (/dev/shm) ran out: "
+                f"use fewer --workers than {self.workers}, or --workers 0 to load in the main process"
+            ) from error
+
+    def processes(self, todo: range) -> Iterator[Loaded | ValueError]:
+        before = signal.getsignal(signal.SIGCHLD) if hasattr(signal, "SIGCHLD") else None
+        source = iter(
             DataLoader(
                 self.steps,
                 batch_size=None,
-                sampler=indices,
+                sampler=todo,
                 num_workers=self.workers,
                 pin_memory=self.pin,
                 prefetch_factor=2,
                 worker_init_fn=quiet,
             )
         )
+        if before is not None and threading.current_thread() is threading.main_thread():
+            # torch's handler would raise in the middle of whatever step is running when a worker dies; `take` finds out too
+            signal.signal(signal.SIGCHLD, before)
+        return source
 
 
 def choose_workers() -> int:
     """One process for two cores, up to eight: the step itself needs the rest."""
-    import os
-
-    return max(1, min(8, (os.cpu_count() or 1) // 2))
+    return max(1, min(8, cores() // 2))
 
 
 def quiet(worker: int) -> None:
-    """Ctrl-C is the main process's to answer; a worker computes in one thread."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker computes in one thread, and leaves Ctrl-C and the first SIGTERM to the main process.
+
+    `timeout` and job schedulers send SIGTERM to the whole group, and the main process needs batches
+    until it has saved.
+    """
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, leave_it_once)
+
+
+def leave_it_once(number: int, frame: object) -> None:
+    signal.signal(number, signal.SIG_DFL)
