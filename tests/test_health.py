@@ -168,7 +168,8 @@ def test_without_target_features_the_context_is_judged():
     flat = Tokens(torch.zeros_like(p.context.values) + 1e-6 * p.context.values + 1, p.context.positions)
     whole = Masks(p.masks.context, torch.zeros(32, 1, 30, dtype=torch.long))
     for targets, goals in ((p.masks, p.goals), (whole, torch.randn(32, 1, 30, 11))):
-        found = measure(Prediction(flat, torch.zeros_like(goals), goals, p.where, targets))
+        where = torch.zeros(*goals.shape[:3], 2)
+        found = measure(Prediction(flat, torch.zeros_like(goals), goals, where, targets))
         assert found["spread"].item() < 1e-4
         assert "miss_vs_copy" not in found
 

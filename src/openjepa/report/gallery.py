@@ -1,5 +1,6 @@
 """The parts of the page that need the images and the weights: what was asked, what features see, what is alike."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +16,8 @@ from openjepa.report import pictures
 from openjepa.report.text import safe
 
 SHOWN = 6  # pictures in a figure
-POOL = 400  # images among which neighbours are looked for, and over which principal components are taken
+POOL = 400  # images among which neighbours are looked for, and over which principal components are taken, at most
+WORK = 3e12  # multiplications spent on their features: half a minute on two CPU cores; large encoders see fewer images
 ALIKE = 5  # neighbours of each query
 
 
@@ -30,10 +32,10 @@ class Looked:
 
     @classmethod
     def at(cls, run: RunFolder) -> "Looked":
-        """Read up to POOL images. ValueError or OSError when the data is not there any more."""
+        """Read as many images as WORK allows. ValueError or OSError when the data is not there any more."""
         dataset, _ = open_dataset(run.run.data.path, run.run.modality, "off")
         rows, images = [], []
-        for row in spread(len(dataset), POOL):
+        for row in spread(len(dataset), pool(run)):
             try:
                 images += list(dataset.read([row]))
             except BadSample:  # the ledger has it
@@ -69,6 +71,13 @@ class Looked:
         for labels in self.dataset.labels.values():
             return labels.names[int(labels.values[self.rows[i]])]
         return None
+
+
+def pool(run: RunFolder) -> int:
+    """How many images the trained and the untrained encoder can afford to look at."""
+    encoder, grid = run.run.objective.encoder, run.run.modality.grid
+    weights = encoder.depth * (4 + 2 * encoder.mlp) * encoder.dim**2
+    return round(min(POOL, max(8 * SHOWN, WORK / (2 * weights * math.prod(grid)))))
 
 
 def spread(n: int, most: int) -> list[int]:

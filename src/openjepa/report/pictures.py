@@ -40,8 +40,8 @@ def context_only(pixels: UInt8[Tensor, "3 h w"], grid: tuple[int, int], context:
     return (pixels * shown + 128 * (1 - shown)).to(torch.uint8)
 
 
-def with_targets(pixels: UInt8[Tensor, "3 h w"], grid: tuple[int, int], targets: Int[Tensor, "blocks t"]) -> UInt8[Tensor, "3 h w"]:
-    """The picture, dimmed where nothing is asked, with the outline of each target block in its colour."""
+def with_targets(pixels: UInt8[Tensor, "3 h w"], grid: tuple[int, int], targets: Int[Tensor, "blocks t"]) -> UInt8[Tensor, "3 H W"]:
+    """The picture, dimmed where nothing is asked, with the outline of each target block in its colour; small ones enlarged."""
     scale = max(1, 128 // max(pixels.shape[1:]))
     large = pixels.repeat_interleave(scale, 1).repeat_interleave(scale, 2).float()
     asked = torch.zeros(grid[0] * grid[1])

@@ -54,7 +54,7 @@ CHARTS: list[tuple[str, str, bool, list[tuple[str, str, bool]]]] = [
 # name, what it says, when it alarms
 NUMBERS = {
     "spread": ("spread of the features", "under a twentieth of the untrained value: full collapse"),
-    "participation": ("participation ratio", "under 2, and under the untrained value: dimensional collapse"),
+    "participation": ("participation ratio", "under 2 and under three quarters of the untrained value: dimensional collapse"),
     "effective_rank": ("effective rank", ""),
     "cosine_centred": ("mean |cosine|, centred", "over .95: dimensional collapse"),
     "position_share": ("share of variance that is position", "over .9 and not coming down: position collapse"),
