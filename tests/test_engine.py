@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from openjepa.engine import Engine, NonFinite, choose_device, choose_precision, parameter_groups, split
+from openjepa.engine import Engine, NonFinite, choose_device, choose_precision, parameter_groups, split, time_gemm
 from openjepa.modalities.image import Image
 from openjepa.models.encoder import EncoderConfig
 from openjepa.models.predictor import PredictorConfig
@@ -152,6 +152,10 @@ def test_precision_is_measured_or_asked_for():
     assert choose_precision("bfloat16", CPU, 64)[0] == "bfloat16"
     chosen, why = choose_precision("auto", CPU, 64)
     assert chosen in ("float32", "bfloat16") and " x as fast as float32" in why
+
+
+def test_a_product_is_timed_however_little_time_there_is():
+    assert 0 < time_gemm(torch.float32, CPU, 8, tokens=8, seconds=0.0) < 10
 
 
 def test_auto_takes_bfloat16_only_where_it_is_faster(monkeypatch):
