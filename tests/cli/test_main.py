@@ -13,14 +13,22 @@ import openjepa
 from openjepa.cli import main as cli
 from openjepa.cli.main import main
 
-
 # A relative PYTHONPATH would not survive another working directory
 ENV = os.environ | {"PYTHONPATH": str(Path(openjepa.__file__).parents[1])}
 
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["--version"], ["train", "--help"], ["probe", "--help"], ["runs", "--help"], ["doctor", "--help"], ["report", "--help"], ["runs"]],
+    [
+        ["--help"],
+        ["--version"],
+        ["train", "--help"],
+        ["probe", "--help"],
+        ["runs", "--help"],
+        ["doctor", "--help"],
+        ["report", "--help"],
+        ["runs"],
+    ],
 )
 def test_help_and_lists_do_not_import_torch(words, tmp_path):
     (tmp_path / "runs").mkdir()
@@ -52,7 +60,11 @@ def test_version(capsys):
         (["train", "image.ijepa", "--step", "3"], "no option --step", "did you mean --steps?"),
         (["train", "--step", "3"], "no option --step", "did you mean --steps?"),
         (["train", "image.ijepa", "--predictor.depth", "3"], "no option --predictor.depth", "--objective.predictor.depth"),
-        (["train", "image.ijepa", "--objective.predictor.depht", "3"], "no option --objective.predictor.depht", "mean --objective.predictor.depth?"),
+        (
+            ["train", "image.ijepa", "--objective.predictor.depht", "3"],
+            "no option --objective.predictor.depht",
+            "mean --objective.predictor.depth?",
+        ),
         (["train", "image.ijepa", "--depth", "3"], "no option --depth", "--objective.encoder.depth or --objective.predictor.depth"),
         (["train", "image.ijepa", "--steps", "ten"], "--steps is 'ten'", "it must be a whole number"),
         (["train", "image.ijepa", "--optimizer.lr.peak", "high"], "--optimizer.lr.peak is 'high'", "it must be a number"),
@@ -60,7 +72,11 @@ def test_version(capsys):
         (["train", "image.ijepa", "--precision", "bfloat"], "--precision is 'bfloat'", "did you mean bfloat16?"),
         (["train", "image.ijepa", "--optimizer.betas", ".9"], "--optimizer.betas has too few values", "it takes 2"),
         (["train", "image.ijepa", "--steps", "0"], "steps is 0", "it must be at least 1"),
-        (["train", "image.ijepa", "--modality.size", "65", "64"], "size (65, 64) is not a whole number of patches (16, 16)", "(64, 64) would be"),
+        (
+            ["train", "image.ijepa", "--modality.size", "65", "64"],
+            "size (65, 64) is not a whole number of patches (16, 16)",
+            "(64, 64) would be",
+        ),
         (["train", "image.ijepa", "--objective.masks.kind", "Blokcs"], "must be one of Blocks, Random", "did you mean Blocks?"),
         (["train", "image.ijepa", "--objective.union", "maybe"], "unexpected 'maybe' after '--objective.union'", "--help"),
         (["train", "image.ijepa"], "no data", "--data"),
@@ -131,7 +147,13 @@ def test_the_package_gives_its_functions_before_and_after_the_modules_are_import
 
 def test_the_reader_of_a_pipe_may_leave(tmp_path):
     done = subprocess.run(
-        f"{sys.executable} -m openjepa train image.ijepa --print-config | true", shell=True, capture_output=True, text=True, cwd=tmp_path, env=ENV, check=False
+        f"{sys.executable} -m openjepa train image.ijepa --print-config | true",
+        shell=True,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=ENV,
+        check=False,
     )
     assert "Traceback" not in done.stderr and "Error" not in done.stderr
 

@@ -5,7 +5,15 @@ import time
 
 from openjepa.cli.progress import Progress, duration, spark
 
-START = {"kind": "start", "out": "runs/a", "run": {"recipe": "image.ijepa", "device": "cpu", "precision": "float32"}, "step": 0, "steps": 100, "images": 1234, "why": "asked for"}
+START = {
+    "kind": "start",
+    "out": "runs/a",
+    "run": {"recipe": "image.ijepa", "device": "cpu", "precision": "float32"},
+    "step": 0,
+    "steps": 100,
+    "images": 1234,
+    "why": "asked for",
+}
 LOG = {"kind": "log", "step": 20, "epoch": 1.25, "loss": 0.123456, "verdict": "position collapse", "advice": "turn it", "lr": 1e-3, "images_per_s": 1240.4, "data_wait": 0.041, "memory_mb": 612.3, "health/std": 1.0}  # fmt: skip
 
 
@@ -57,7 +65,16 @@ def test_on_a_terminal_a_panel_shows_the_six_numbers_and_gives_the_terminal_back
         with progress.console.capture() as seen:
             progress.console.print(progress.panel())
     text = seen.get()
-    for part in ("step 20/100", "loss 0.1235", "position collapse", "turn it", "1,240 images/s", "waiting for data 4 %", "ETA", "kNN 50.0 %"):
+    for part in (
+        "step 20/100",
+        "loss 0.1235",
+        "position collapse",
+        "turn it",
+        "1,240 images/s",
+        "waiting for data 4 %",
+        "ETA",
+        "kNN 50.0 %",
+    ):
         assert part in text, text
     assert stream.getvalue().count("\x1b[?25h") == 1  # the cursor is back
 
@@ -71,6 +88,14 @@ def test_the_panel_before_the_first_log_and_without_a_loss():
 
 
 def test_durations_and_sparks():
-    assert [duration(s) for s in (0.04, 9.96, 59.4, 130, 3599.6, 11100, 187200)] == ["0.0s", "10.0s", "59s", "2m10s", "1h00m", "3h05m", "2d04h"]
+    assert [duration(s) for s in (0.04, 9.96, 59.4, 130, 3599.6, 11100, 187200)] == [
+        "0.0s",
+        "10.0s",
+        "59s",
+        "2m10s",
+        "1h00m",
+        "3h05m",
+        "2d04h",
+    ]
     assert spark([0, 1, 2, 7]) == "▁▂▃█" and spark([3.0, 3.0]) == "▁▁" and spark([]) == ""
     assert time.monotonic() > 0

@@ -16,7 +16,14 @@ def folder(tmp_path):
     """Four runs: whole, killed, half written, broken; and things that are no runs."""
     for name in ("whole", "killed", "half", "broken", "notes", ".hidden"):
         (tmp_path / name).mkdir()
-    info = {"recipe": "image.ijepa", "status": "finished", "command": "openjepa train image.ijepa", "run": {"steps": 100}, "pid": os.getpid(), "versions": {"torch": "2"}}
+    info = {
+        "recipe": "image.ijepa",
+        "status": "finished",
+        "command": "openjepa train image.ijepa",
+        "run": {"steps": 100},
+        "pid": os.getpid(),
+        "versions": {"torch": "2"},
+    }
     (tmp_path / "whole/run.json").write_text(json.dumps(info))
     rows = [{"step": 50, "loss": 1.0, "verdict": "learning", "knn": 0.5}, {"step": 100, "loss": 0.25, "verdict": "learning", "knn": 0.625}]
     (tmp_path / "whole/metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -14,7 +14,7 @@ from openjepa.cli.train import OWN, choose
 from openjepa.masks.blocks import Blocks
 from openjepa.masks.random import Random
 from openjepa.objectives.mae import MAEConfig
-from openjepa.run import Run, leaves, to_dict
+from openjepa.run import Run, leaves
 
 
 def read_back(words: list[str]) -> Run:

@@ -94,10 +94,11 @@ def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, st
     loaded = Steps(dataset, Maker(first), run.seed, part, steps + 2)
     objective = run.objective.build(run.modality)
     engine = Engine(first, objective, device, precision)
+    first_batch = batch_of(loaded, 0)
     with torch.no_grad():
-        objective.start(to_device(batch_0 := load(loaded, 0), device))
+        objective.start(to_device(first_batch, device))
     engine.refresh()
-    output, _, _ = engine.step(batch_0, 0)
+    output, _, _ = engine.step(first_batch, 0)
     untrained: dict[str, Any] = health.measure(output.prediction) if output.prediction is not None else {}
     numbers = {name: float(value) for name, value in untrained.items()}
     trial = took(engine, loaded, 1, device)[1]
@@ -106,13 +107,13 @@ def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, st
         engine.run = run
         loaded = Steps(dataset, Maker(run), run.seed, batch, steps + 2)
         took(engine, loaded, 1, device)  # the first of its shape warms up
-    times = [took(engine, loaded, 2 + i if i + 2 < steps + 2 else 1, device) for i in range(steps)]
+    times = [took(engine, loaded, 2 + i, device) for i in range(steps)]
     scale = run.batch_size / batch
     load, seconds = (scale * statistics.median(t) for t in zip(*times, strict=True))
     return Speed(batch, seconds, load, peak_mb(device), before, numbers, float(output.loss))
 
 
-def load(source: Steps, step: int) -> Batch:
+def batch_of(source: Steps, step: int) -> Batch:
     """ValueError where the data cannot be read or the masks not drawn."""
     loaded = source[step]
     if isinstance(loaded, ValueError):
@@ -123,7 +124,7 @@ def load(source: Steps, step: int) -> Batch:
 def took(engine: Engine, source: Steps, step: int, device: torch.device) -> tuple[float, float]:
     """Seconds to load the batch of a step, and to do the step."""
     start = time.perf_counter()
-    batch = load(source, step)
+    batch = batch_of(source, step)
     middle = time.perf_counter()
     engine.step(batch, min(step, engine.run.steps - 1))
     if device.type == "cuda":
