@@ -240,6 +240,10 @@ def test_a_loss_that_rises_with_richer_targets_is_told_from_one_that_gets_worse(
     assert judge(rising[-1], UNTRAINED, rising[:-1], progress=0.8).name == "loss rising: richer targets"
     worse = run(loss=0.8, miss_vs_mean=0.8)
     assert judge(worse[-1], UNTRAINED, worse[:-1], progress=0.8).name == "not learning"
+    harder = run(loss=0.8, effective_rank=0.3, miss_vs_mean=0.5)
+    assert judge(harder[-1], UNTRAINED, harder[:-1], progress=0.8).name == "learning"
+    harder = run(loss=0.8, effective_rank=0.3, miss_vs_mean=0.5, miss_vs_copy=-0.2)
+    assert judge(harder[-1], UNTRAINED, harder[:-1], progress=0.8).name == "loss rising: richer targets"
     flat = run()
     assert judge(flat[-1], UNTRAINED, flat[:-1], progress=0.8).name == "learning"
 

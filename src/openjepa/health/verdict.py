@@ -38,14 +38,14 @@ def judge(now: Mapping[str, Any], untrained: Mapping[str, Any], history: Sequenc
     when position has not come down from the untrained share, or participation has come down by a quarter.
     Healthy runs, too, pass a low rank in their first tenth (brightness is learnt first), hence WARMUP.
     """
-    rows = [row_of(row) for row in [*history, now]]
-    start, value = row_of(untrained), smoothed(rows)
+    start, value = row_of(untrained), smoothed([row_of(row) for row in [*history[-2:], now]])
     teacher = "miss_vs_copy" in value
     verdict = full_collapse(value, start, teacher)
     if verdict is None and progress < WARMUP:
         return Verdict("warming up", f"nothing to change yet: verdicts start at {WARMUP:.0%} of the run")
     found = verdict or position_collapse(value, start, teacher) or dimensional_collapse(value, start, teacher)
-    return found or trend(rows, value, start, teacher)
+    every = len(history) // 400 + 1  # enough to see a trend, however long the run
+    return found or trend([row_of(row) for row in [*history[::every], now]], value, start, teacher)
 
 
 def full_collapse(value: dict[str, float], start: dict[str, float], teacher: bool) -> Verdict | None:
@@ -97,11 +97,12 @@ def trend(rows: list[dict[str, float]], value: dict[str, float], start: dict[str
         return Verdict(
             "not learning", f"no better than answering the mean: raise --optimizer.lr.peak or train longer, then deepen {knob}", miss
         )
-    loss, rank, std, error = (change(rows, name) for name in ("loss", "effective_rank", "std", "miss_vs_mean"))
-    if loss > 1.03 and error <= 1.03 and max(rank, std) > 1.01:
+    loss, rank, std, error, copy = since_lowest_loss(rows, "loss", "effective_rank", "std", "miss_vs_mean", "miss_vs_copy")
+    richer = max(rank, std) > 1.02
+    if loss > 1.05 and richer and (error < 1.1 or copy < 1):
         advice = "nothing to change: targets carry more, so they are harder to hit (1 - R^2 holds); trust the probes, not the loss"
-        return Verdict("loss rising: richer targets", advice, pairs(value, start, "effective_rank", "std", "miss_vs_mean"))
-    if loss > 1.2 and error > 1.1:
+        return Verdict("loss rising: richer targets", advice, pairs(value, start, "effective_rank", "std", "miss_vs_mean", "miss_vs_copy"))
+    if loss > 1.2 and error > 1.1 and not richer:
         return Verdict("not learning", "the loss rises and 1 - R^2 gets worse: lower --optimizer.lr.peak, set --optimizer.clip 1.0", miss)
     return Verdict(
         "learning",
@@ -110,20 +111,28 @@ def trend(rows: list[dict[str, float]], value: dict[str, float], start: dict[str
     )
 
 
-def change(rows: list[dict[str, float]], name: str) -> float:
-    """Mean of the last fifth of the rows over that of the fifth before; 1 while there are fewer than 3 of each."""
-    values = [row[name] for row in rows if name in row]
-    window = len(values) // 5
-    if window < 3:
-        return 1.0
-    before = fmean(values[-2 * window : -window])
-    return fmean(values[-window:]) / before if before else 1.0
+def since_lowest_loss(rows: list[dict[str, float]], *names: str) -> list[float]:
+    """Each number now over the same when the loss was lowest, both as means of a tenth of the rows (at least 3).
+
+    1 where it cannot be said: too few rows, no such number, or the loss is lowest now.
+    """
+    size = max(3, len(rows) // 10)
+    parts = [rows[i : i + size] for i in range(len(rows) % size, len(rows), size)]  # the last one ends now
+    losses = [fmean([row["loss"] for row in part if "loss" in row] or [math.inf]) for part in parts]
+    if len(parts) < 2:
+        return [1.0] * len(names)
+    lowest, last = parts[losses.index(min(losses))], parts[-1]
+
+    def ratio(name: str) -> float:
+        before, after = ([row[name] for row in part if name in row] for part in (lowest, last))
+        return fmean(after) / fmean(before) if before and after and fmean(before) else 1.0
+
+    return [ratio(name) for name in names]
 
 
 def smoothed(rows: list[dict[str, float]]) -> dict[str, float]:
-    """Median of the last three rows: one odd batch does not make a verdict."""
-    names = rows[-1].keys()
-    return {name: median([row[name] for row in rows[-3:] if name in row]) for name in names}
+    """Median of these rows: one odd batch does not make a verdict."""
+    return {name: median([row[name] for row in rows if name in row]) for name in rows[-1]}
 
 
 def row_of(row: Mapping[str, Any]) -> dict[str, float]:
