@@ -12,8 +12,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from openjepa.models.positions import sincos
 from openjepa.objectives.jepa import JEPA
+
+
+def position_code(places: Tensor, dim: int) -> Tensor:
+    """(row, column) to [sin | cos] of the column, then of the row, in float64 as numpy would."""
+    half = dim // 2
+    rates = 1.0 / 10_000.0 ** (torch.arange(half // 2, dtype=torch.float64) / (half / 2))
+    parts = []
+    for axis in (1, 0):
+        angles = torch.outer(places[:, axis].double(), rates)
+        parts += [torch.sin(angles), torch.cos(angles)]
+    return torch.cat(parts, 1).float()
 
 
 class Attention(nn.Module):
@@ -50,7 +60,7 @@ class Encoder(nn.Module):
     def __init__(self, dim: int, depth: int, heads: int, hidden: int, patch: int, places: Tensor) -> None:
         super().__init__()
         self.stem = nn.Conv2d(3, dim, patch, patch)
-        self.register_buffer("code", sincos(places, dim))
+        self.register_buffer("code", position_code(places, dim))
         self.layers = nn.ModuleList(Layer(dim, heads, hidden) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 
@@ -68,7 +78,7 @@ class Predictor(nn.Module):
         super().__init__()
         self.embed, self.proj = nn.Linear(outer, dim), nn.Linear(dim, outer)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.register_buffer("code", sincos(places, dim))
+        self.register_buffer("code", position_code(places, dim))
         self.layers = nn.ModuleList(Layer(dim, heads, hidden) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
 

@@ -1,7 +1,7 @@
 """How fast is a training step, against the published formula in the same process?
 
-    python benchmarks/step.py                       # ViT-Ti/16 at 224 and ViT-Ti/4 at 32, on this machine
-    python benchmarks/step.py --case ti4 --rounds 9 --json
+    python -m benchmarks.step                       # ViT-Ti/16 at 224 and ViT-Ti/4 at 32, on this machine
+    python -m benchmarks.step --case ti4 --rounds 9 --json
 
 Variants take turns, one step each, and medians are compared: machines differ, ratios last. On a GPU
 the bf16 steps are compiled too, and --case s16 l16 report memory and model FLOPs utilisation.
@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import count
 from math import prod
 
 import torch
@@ -77,7 +78,7 @@ def variants(case: Case, device: torch.device, compiled: bool) -> tuple[dict[str
         torch.manual_seed(0)
         engine = Engine(replace(run, compile=mode), config.build(run.modality), device, precision)  # type: ignore[arg-type]
         engines[name] = engine
-        steps[name] = lambda engine=engine, at=iter(range(10**9)): engine.step(batch, next(at))
+        steps[name] = lambda engine=engine, at=count(): engine.step(batch, next(at))  # noqa: B008  one counter per engine
     return steps, engines
 
 

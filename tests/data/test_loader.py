@@ -218,6 +218,23 @@ def test_a_killed_worker_is_a_clear_error_and_no_hang(tmp_path: Path):
     assert done >= 2
 
 
+def test_a_worker_outlives_the_first_sigterm(tmp_path: Path):
+    """`timeout` and schedulers send it to the whole group; the main process still needs batches until it has saved."""
+    dataset, _ = open_dataset(str(photos(tmp_path / "d")), MODALITY, "off")
+    loader = Loader(dataset, MAKE, seed=1, batch_size=4, start=0, steps=12, workers=1, pin=False)
+    seen = []
+
+    def terminate_once() -> None:
+        for step, *_ in loader:
+            seen.append(step)
+            if step == 1:
+                for child in multiprocessing.active_children():
+                    child.terminate()
+
+    within(60, terminate_once)
+    assert seen == list(range(12))
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_pipe_among_the_files_does_not_hang_training(tmp_path: Path, workers: int):
     data = photos(tmp_path / "d")

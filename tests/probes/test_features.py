@@ -126,7 +126,6 @@ def test_content_is_of_the_picture_not_of_its_bytes_in_a_row():
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({"pooling": "max"}, "no pooling 'max'; there are mean, last4, tokens"),
         ({"layer": 2}, "layers are counted from the end"),
         ({"layer": -6}, "asked for the last 6 layers of an encoder that has 5"),
         ({"pooling": "last4", "layer": -2}, "last4 takes the last four"),

@@ -38,13 +38,14 @@ def test_temperature_lets_one_near_sample_outvote_two_far_ones():
 
 def test_centring_takes_the_mean_of_train_alone_and_undoes_a_common_direction():
     torch.manual_seed(0)
-    x, test = torch.randn(97, 4), torch.randn(11, 4)
-    y = (x[:, 0] > 0).long()
+    x, test = torch.randn(23, 4), torch.randn(61, 4)
+    y = (x[:, 0] + x[:, 1] > 0).long()
     moved = torch.tensor([0.0, 0.0, 0.0, 1000.0])
     plain = knn.predict(x, y, test, 2, neighbours=(5,))[5]
     assert torch.equal(knn.predict(x + moved, y, test + moved, 2, neighbours=(5,))[5], plain)
-    one_by_one = [knn.predict(x, y, t[None], 2, neighbours=(5,))[5].item() for t in test]
-    assert one_by_one == plain.tolist()  # the other test samples have no say
+    far = test + torch.tensor([3.0, 0.0, 0.0, 0.0])  # test samples whose mean is not train's
+    want = [by_hand((x - x.mean(0)).tolist(), y.tolist(), q, 5, 0.07, 2) for q in (far - x.mean(0)).tolist()]
+    assert knn.predict(x, y, far, 2, neighbours=(5,))[5].tolist() == want
 
 
 def test_k_above_the_training_set_asks_all_of_it():

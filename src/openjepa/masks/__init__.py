@@ -1,12 +1,5 @@
 """Which tokens are context and which are targets: config values called with (grid, seed, step, rows)."""
 
-from collections.abc import Sequence
-
-import numpy as np
-from numpy.typing import NDArray
-
-Rows = Sequence[int] | NDArray[np.int64]
-
 
 def check_grid(grid: tuple[int, ...]) -> None:
     """ValueError unless the grid has at least one axis and a whole, positive number of tokens along each."""

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from openjepa.draws import uniform
-from openjepa.masks import Rows, check_grid, check_span
+from openjepa.draws import Rows, uniform
+from openjepa.masks import check_grid, check_span
 from openjepa.tokens import Masks
 
 TRIES = 256  # placements per sample. With ROOM a sample fails all of them once in 10^12

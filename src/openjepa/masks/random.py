@@ -6,8 +6,8 @@ from math import prod
 import numpy as np
 import torch
 
-from openjepa.draws import uniform
-from openjepa.masks import Rows, check_grid
+from openjepa.draws import Rows, uniform
+from openjepa.masks import check_grid
 from openjepa.tokens import Masks
 
 

@@ -29,6 +29,7 @@ UPRIGHT = {  # EXIF orientation -> what undoes it
 
 # Pillow warns about odd metadata of pictures that are fine. Not catch_warnings: that is not safe in threads.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+warnings.filterwarnings("ignore", category=Picture.DecompressionBombWarning, module=r"PIL\.")  # `inspect` decides
 
 
 class BadSample(ValueError):

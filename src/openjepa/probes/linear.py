@@ -112,7 +112,7 @@ class Problem:
                 scaled.grad = gradient * shape
             return value
 
-        solver.step(closure)  # type: ignore[no-untyped-call]
+        solver.step(closure)
         self.params = scaled.detach() * shape
 
     def fitted(self, strength: float, held_out: Sequence[tuple[float, float]] = ()) -> Linear:

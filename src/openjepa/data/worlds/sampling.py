@@ -12,10 +12,10 @@ from torch import Tensor
 from openjepa import draws
 from openjepa.data.worlds.drawing import REACH
 from openjepa.data.worlds.scene import IVORY, SHAPES, Scene, Table
+from openjepa.draws import Rows
 
 MOST_OBJECTS = 6  # more pebbles would not find room beside the largest main object
 
-Rows = Sequence[int] | NDArray[np.int64]  # numbers of samples
 _Floats = NDArray[np.float64]
 _Draw = Callable[..., _Floats]
 _RADIUS = 0.12, 0.20  # of the main object's disc of equal area; the triangle's corner then reaches .31

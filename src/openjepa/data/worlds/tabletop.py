@@ -17,8 +17,9 @@ from torch import Tensor
 
 from openjepa.data.labels import LabelSet
 from openjepa.data.worlds.drawing import render
-from openjepa.data.worlds.sampling import MOST_OBJECTS, Rows, sample
+from openjepa.data.worlds.sampling import MOST_OBJECTS, sample
 from openjepa.data.worlds.scene import COLOURS, IVORY, SHAPES, Scene
+from openjepa.draws import Rows
 
 VERSION = 1  # of the pictures: rises when the same (seed, row) gives other bits
 PLACES = tuple(f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right"))
