@@ -129,9 +129,15 @@ def main() -> None:
         times = measure(steps, args.rounds, device)
         width = vit(case.vit).dim  # type: ignore[arg-type]
         peak = 2 * 4096 * width * 4 * width / time_gemm(torch.bfloat16, device, width)
-        memory = torch.cuda.max_memory_allocated(device) / 2**20 if device.type == "cuda" else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        memory = (
+            torch.cuda.max_memory_allocated(device) / 2**20
+            if device.type == "cuda"
+            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        )
         if not args.json:
-            print(f"{name}: ViT-{case.vit}/{case.patch} at {case.size}, batch {case.batch}, {device}, {torch.get_num_threads()} threads, {memory:.0f} MB peak")
+            print(
+                f"{name}: ViT-{case.vit}/{case.patch} at {case.size}, batch {case.batch}, {device}, {torch.get_num_threads()} threads, {memory:.0f} MB peak"
+            )
         for variant, seconds in times.items():
             row = {
                 "case": name,

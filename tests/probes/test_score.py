@@ -78,7 +78,9 @@ def test_pictures_in_both_sets_are_counted_whatever_their_names():
     data, test = bright(30), bright(20, seed=1, fingerprint="test")
     test.images[4], test.images[9] = data.images[1].clone(), data.images[27].clone()
     scored = score({"encoder": vit()}, labelled(data), labelled(test), Settings(("knn",)))
-    assert scored.warnings == ["2 of 20 test pictures (10 %) are also in train, the first is test/004.png; scores are too good, remove them"]
+    assert scored.warnings == [
+        "2 of 20 test pictures (10 %) are also in train, the first is test/004.png; scores are too good, remove them"
+    ]
     clean = score({"encoder": vit()}, labelled(data), labelled(bright(20, seed=1, fingerprint="test")), Settings(("knn",)))
     assert clean.warnings == []
 
@@ -120,7 +122,9 @@ def test_majority_is_not_chance_when_classes_are_uneven():
 
 def test_pixel_axes_come_from_train_alone():
     bundles = {"encoder": vit()}
-    train_side, test_side, other = (read(bundles, bright(n, seed=s), list(range(n)), Settings(), None) for n, s in ((50, 0), (20, 1), (9, 2)))
+    train_side, test_side, other = (
+        read(bundles, bright(n, seed=s), list(range(n)), Settings(), None) for n, s in ((50, 0), (20, 1), (9, 2))
+    )
     one = with_pixels(train_side, test_side, 12, 0)["pixels"]
     two = with_pixels(train_side, other, 12, 0)["pixels"]
     assert torch.equal(one[0], two[0]) and one[0].shape == (50, 12)
