@@ -223,15 +223,11 @@ def test_a_worker_outlives_the_first_sigterm(tmp_path: Path):
     dataset, _ = open_dataset(str(photos(tmp_path / "d")), MODALITY, "off")
     loader = Loader(dataset, MAKE, seed=1, batch_size=4, start=0, steps=12, workers=1, pin=False)
     seen = []
-
-    def terminate_once() -> None:
+    with within(60):
         for step, *_ in loader:
             seen.append(step)
-            if step == 1:
-                for child in multiprocessing.active_children():
-                    child.terminate()
-
-    within(60, terminate_once)
+            for child in multiprocessing.active_children() if step == 1 else []:
+                child.terminate()
     assert seen == list(range(12))
 
 
