@@ -19,9 +19,10 @@ from torch import Tensor
 from openjepa.probes.confidence import check
 from openjepa.probes.splits import hold_out
 
-STRENGTHS = tuple(10 ** (i / 2) for i in range(-12, 5))  # C from 1e-6 to 1e2, two values per decade
+# C, two values per decade; an untrained encoder asks for the upper end, and a floor must not be cut short
+STRENGTHS = tuple(10 ** (i / 2) for i in range(-12, 9))
 FEW = 10  # samples of the rarest class below which no tenth is held out and C is FEW_C
-FEW_C = 1e-2
+FEW_C = 1e-2  # of .001, .01, .1 and 1 the best at 5 shots on CIFAR-10, for an MAE and for its untrained self
 PATIENCE = 4  # values of C in a row that overfit before the walk ends
 OVERFIT = 1.02  # held-out cross-entropy over the lowest so far from which a value counts as overfitting
 
