@@ -1,6 +1,6 @@
 """What one image costs on its way to a view, on one core: scan, decode, crop and resize, cached crop; beside bare Pillow.
 
-    python benchmarks/decoding.py [--rounds 5] [--data photos | photos.tar | cifar10.tar::cifar10/train]
+    python -m benchmarks.decoding [--rounds 5] [--data photos | photos.tar | cifar10.tar::cifar10/train]
 
 Processor time of one thread, medians; ours and Pillow take turns, so that a busy machine slows both and their ratio
 is what counts. Without --data the pictures are made: 224 x 224 and 1200 x 900 JPEGs and 32 x 32 PNGs.
