@@ -79,4 +79,4 @@ class OfficialMAE(nn.Module):
         loss.backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return float(loss)
+        return loss.item()

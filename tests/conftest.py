@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 import tests.typecheck  # noqa: F401  the hook names it
 
 install_import_hook("openjepa", "tests.typecheck.check")
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # the models of the tests are too small to share
 
 
 @pytest.fixture(scope="session")

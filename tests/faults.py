@@ -8,9 +8,9 @@ catching means nothing: that is tried first. `tests/test_faults.py` keeps the li
 """
 
 import argparse
+import multiprocessing
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -21,6 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 COPIED = ("src", "tests", "benchmarks", "docs", "examples", "README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "constraints.txt")
 SECONDS = 900  # for the tests of one fault
+# Each run is a fork of a process that has loaded what takes long to load, and nothing that is tested
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["torch", "torch.utils.data", "pytest", "hypothesis", "jaxtyping", "beartype", "PIL.Image", "cattrs"])
 
 
 @dataclass(frozen=True)
@@ -125,17 +128,37 @@ def tree(to: Path) -> Path:
 
 
 def run(where: Path, tests: Sequence[str]) -> tuple[bool, str]:
-    """Whether the tests pass in that copy, and the first one that does not, or pytest's last words."""
-    environment = os.environ | {"PYTHONPATH": str(where / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
-    paths = [f"tests/{name}" for name in tests]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--tb=no", *paths]
-    try:
-        done = subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
+    """Whether no test fails in that copy, and the first one that does, or pytest's last words."""
+    log = where / "log.txt"
+    child = CONTEXT.Process(target=pytest_in, args=(where, tests, log))
+    child.start()
+    child.join(SECONDS)
+    if child.is_alive():
+        child.kill()
         return False, f"no end within {SECONDS} s"
-    failed = [line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-    words = failed[0].split("::")[-1] if failed else (done.stderr or done.stdout).strip().splitlines()[-1]
-    return not failed, words  # no tests at all is no catch either
+    lines = log.read_text().strip().splitlines()
+    failed = [line.split(" - ")[0].split("::")[-1] for line in lines if line.startswith(("FAILED", "ERROR"))]
+    return not failed, failed[0] if failed else lines[-1]  # no tests at all is no catch either
+
+
+def pytest_in(where: Path, tests: Sequence[str], log: Path) -> None:
+    """Run tests of a copy in this process, which has torch loaded and nothing of ours."""
+    import pytest
+
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("openjepa", "tests", "benchmarks")]:
+        del sys.modules[name]
+    os.chdir(where)
+    os.environ |= {"PYTHONPATH": str(where / "src"), "PYTHONDONTWRITEBYTECODE": "1", "OMP_NUM_THREADS": "1"}
+    sys.path[:] = [
+        str(where),
+        str(where / "src"),
+        *(path for path in sys.path if path and Path(path).resolve() not in (ROOT, ROOT / "src")),
+    ]
+    sys.dont_write_bytecode = True
+    with open(log, "w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", "--tb=no", *(f"tests/{name}" for name in tests)]))
 
 
 def plant(fault: Fault, where: Path) -> None:

@@ -74,6 +74,17 @@ def test_a_batch_that_takes_long_is_timed_in_part_and_scaled(tmp_path, monkeypat
     ) | {"memory": 0, "before": 0}
 
 
+def test_a_slow_machine_is_not_kept_waiting(tmp_path, monkeypatch):
+    run = run_on(photos(tmp_path / "photos"))
+    dataset, _ = open_dataset(run.data.path, run.modality, "off")
+    asked: list[int] = []
+    for seconds, timed_steps in ((100.0, [1]), (5.5, [1, 2, 3, 4, 5]), (9.5, [1, 3])):
+        asked.clear()
+        monkeypatch.setattr("openjepa.doctor.cost.took", lambda e, s, step, d, seconds=seconds: asked.append(step) or (0.5, seconds))
+        measure(run, dataset, torch.device("cpu"), "float32", 10)
+        assert asked == timed_steps, seconds
+
+
 def test_a_batch_larger_than_the_data_is_a_problem_not_an_error(tmp_path):
     found = examine(run_on(photos(tmp_path / "photos", count=3)), masks=0)
     assert found.speed is None and found.problems == 1 and "--batch-size 3" in found.findings[0].change

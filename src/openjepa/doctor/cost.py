@@ -101,13 +101,15 @@ def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, st
     output, _, _ = engine.step(first_batch, 0)
     untrained: dict[str, Any] = health.measure(output.prediction) if output.prediction is not None else {}
     numbers = {name: float(value) for name, value in untrained.items()}
-    trial = took(engine, loaded, 1, device)[1]
-    if trial * run.batch_size / part <= PATIENCE and part < run.batch_size:
+    trial = took(engine, loaded, 1, device)
+    times = [trial] if trial[1] > PATIENCE else []  # on a slow machine the trial is already dear enough
+    if trial[1] * run.batch_size / part <= PATIENCE and part < run.batch_size:
         batch = run.batch_size
         engine.run = run
         loaded = Steps(dataset, Maker(run), run.seed, batch, steps + 2)
         took(engine, loaded, 1, device)  # the first of its shape warms up
-    times = [took(engine, loaded, 2 + i, device) for i in range(steps)]
+    while len(times) < steps and sum(load + step for load, step in times) < 3 * PATIENCE:
+        times.append(took(engine, loaded, 2 + len(times), device))
     scale = run.batch_size / batch
     load, seconds = (scale * statistics.median(t) for t in zip(*times, strict=True))
     return Speed(batch, seconds, load, peak_mb(device), before, numbers, float(output.loss))
