@@ -73,6 +73,16 @@ def test_three_steps_are_those_of_plain_torch():
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5, msg=name)
 
 
+def test_a_step_sets_what_the_published_counters_say():
+    """Learning rate and decay are counted up before they are used, the momentum after (recipes: I-JEPA 1.8)."""
+    optimizer = OptimizerConfig(lr=WarmupCosine(start=0.0, peak=1e-3, final=0.0, warmup=0.5), weight_decay=Cosine(start=0.1, final=0.3))
+    e = engine(replace(RUN, optimizer=optimizer))
+    came = [e.step(batch(step=step), step)[2] for step in (0, 4, 9)]
+    assert [c["lr"] for c in came] == pytest.approx([2e-4, 1e-3, 0.0])
+    assert [c["weight_decay"] for c in came] == pytest.approx([optimizer.weight_decay(p) for p in (0.1, 0.5, 1.0)])
+    assert [c["momentum"] for c in came] == pytest.approx([0.996, 0.9976, 0.9996])
+
+
 def test_micro_batches_add_up_to_the_batch():
     whole, parts = engine(), engine(replace(RUN, accumulate=2))
     a, norm_a, _ = whole.step(batch(), 0)

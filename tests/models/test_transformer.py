@@ -49,7 +49,7 @@ def test_both_paths_have_the_same_gradient(monkeypatch):
 
 def test_the_rule_takes_matmuls_only_for_short_bf16_training_on_a_cpu(monkeypatch):
     used = []
-    monkeypatch.setattr(transformer.F, "scaled_dot_product_attention", lambda q, k, v: used.append(1) or v)
+    monkeypatch.setattr(transformer.F, "scaled_dot_product_attention", lambda q, k, v: used.append(1) or q)
     attention(*qkv(torch.float32))
     with torch.no_grad():
         attention(*qkv(torch.bfloat16))
@@ -58,6 +58,24 @@ def test_the_rule_takes_matmuls_only_for_short_bf16_training_on_a_cpu(monkeypatc
     assert len(used) == 2
     attention(*qkv(torch.bfloat16, (3, 1000)))
     assert len(used) == 3
+
+
+def test_a_block_is_its_formula():
+    """Float64 with the error function written out, on small values, where the eps of the norm and the exact GELU show."""
+    torch.manual_seed(0)
+    block = Block(15, 3, 2.0).double()
+    initialise(block, 0.5)
+    x = 3e-3 * torch.randn(2, 11, 15, dtype=torch.float64)
+
+    def norm(x, eps=1e-6):
+        return (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, correction=0) + eps).sqrt()
+
+    q, k, v = (block.qkv(norm(x))).reshape(2, 11, 3, 3, 5).permute(2, 0, 3, 1, 4)
+    attended = by_loop(q, k, v).transpose(1, 2).reshape(2, 11, 15)
+    y = x + attended @ block.proj.weight.T
+    z = norm(y) @ block.fc1.weight.T
+    wanted = y + (z * 0.5 * (1 + torch.erf(z / math.sqrt(2)))) @ block.fc2.weight.T
+    torch.testing.assert_close(block(x), wanted, atol=1e-9, rtol=1e-9)
 
 
 def test_the_last_tokens_alone_are_the_last_tokens_of_all():
