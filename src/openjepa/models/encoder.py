@@ -1,6 +1,7 @@
 """The encoder: patches in, features out, positions untouched. Masking happened before it."""
 
 from dataclasses import dataclass, replace
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
