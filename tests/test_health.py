@@ -289,7 +289,7 @@ def trained(steps: int, learning_rate: float = 1e-3, **settings: object) -> list
     history: list[dict[str, float]] = []
     names = []
     for step in range(steps):
-        rows = np.random.default_rng(step).choice(512, 64, replace=False)
+        rows = np.random.default_rng(step).choice(512, 32, replace=False)
         output = objective.loss(config.collate(pictures[rows], modality, 0, step, rows), step / steps)
         if step % 5 == 0:
             row = {name: value.item() for name, value in measure(output.prediction).items()}
@@ -305,8 +305,8 @@ def trained(steps: int, learning_rate: float = 1e-3, **settings: object) -> list
 def test_a_run_without_stop_gradient_is_called_collapsed_and_a_healthy_one_is_not():
     from openjepa.schedules import Linear
 
-    broken = trained(120, momentum=Linear(start=0.0, final=0.0), stop_gradient=False)
+    broken = trained(100, momentum=Linear(start=0.0, final=0.0), stop_gradient=False)
     assert broken[-1] == "full collapse", broken
-    healthy = trained(120, momentum=Linear(start=0.99, final=1.0))
+    healthy = trained(80, momentum=Linear(start=0.99, final=1.0))
     assert healthy[-1] == "learning", healthy
     assert not any(name.endswith("collapse") for name in healthy), healthy
