@@ -48,6 +48,7 @@ def test_shipped_recipes_are_not_warned_of(name):
         (replace(GOOD, bad=5000), "problem: 5000 of 205000 files cannot be used"),
         (replace(GOOD, sampled_bad=2), "warning: 2 of 64 sampled images cannot be decoded"),
         (replace(GOOD, run=replace(IJEPA, probe_every=10)), "note: the data has no labels"),
+        (replace(GOOD, busy=5.5), "note: other programs keep this machine busy (5.5 processes per core)"),
         (replace(GOOD, small=40), "warning: 40 of 64 sampled images are smaller than the 224 x 224 view"),
         (replace(GOOD, small=4), "note: 4 of 64 sampled images are smaller"),
         (replace(GOOD, run=replace(with_lr(IJEPA, warmup=0.001), steps=2000)), "warning: warm-up lasts 2 steps"),

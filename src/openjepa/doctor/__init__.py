@@ -62,10 +62,11 @@ def examine(
         ValueError: data or device are not there, or settings do not fit each other.
     """
     width = run.objective.encoder.dim
+    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     say(f"timing matrix products of width {width}")
     found = Diagnosis(machine(run.device, run.precision, width))
     device, precision = torch.device(found.machine["device"]), str(found.machine["precision"])
-    facts = Facts(run, base, free_mb=found.machine["free_mb"], free_disk=shutil.disk_usage(nearest(out or Path())).free)
+    facts = Facts(run, base, free_mb=found.machine["free_mb"], free_disk=shutil.disk_usage(nearest(out or Path())).free, busy=busy)
     if masks:
         say(f"drawing {masks} masks")
         found.masks = simulate(run, masks)

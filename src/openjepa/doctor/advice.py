@@ -40,6 +40,7 @@ class Facts:
     speed: Speed | None = None
     free_mb: float | None = None  # on the device
     free_disk: int | None = None  # bytes where runs are written
+    busy: float = 0.0  # processes that wanted a core when the doctor came, per core
 
 
 def findings(facts: Facts) -> list[Finding]:
@@ -220,6 +221,10 @@ def speed(facts: Facts) -> Iterator[Finding]:
     if facts.speed is None:
         return
     run, seconds = facts.run, facts.speed.seconds
+    if facts.busy > 1.2:
+        yield Finding(
+            "note", f"other programs keep this machine busy ({facts.busy:.1f} processes per core): alone it is faster", "stop them"
+        )
     if run.steps * seconds > 86400 * 7:
         yield Finding(
             "warning",
