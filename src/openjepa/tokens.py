@@ -6,7 +6,7 @@ from jaxtyping import Bool, Float, Float32, Int, Shaped
 from torch import Tensor
 
 
-def gather(x: Shaped[Tensor, "b n d"], index: Int[Tensor, "b k"]) -> Shaped[Tensor, "b k d"]:
+def gather(x: Shaped[Tensor, "b n d"], index: Int[Tensor, "samples k"]) -> Shaped[Tensor, "b k d"]:
     """Rows `index` of every sample.
 
     Raises ValueError when `index` is for another number of samples: `torch.gather` alone would
@@ -31,7 +31,7 @@ class Tokens:
     positions: Float32[Tensor, "b n axes"]
     valid: Bool[Tensor, "b n"] | None = None
 
-    def take(self, index: Int[Tensor, "b k"]) -> "Tokens":
+    def take(self, index: Int[Tensor, "samples k"]) -> "Tokens":
         """Keep tokens `index` of every sample. A value never moves without its position."""
         valid = None if self.valid is None else gather(self.valid[..., None], index)[..., 0]
         return Tokens(gather(self.values, index), gather(self.positions, index), valid)

@@ -28,7 +28,7 @@ class Looked:
     run: RunFolder
     dataset: Dataset
     rows: list[int]
-    images: list[UInt8[Tensor, "c h w"]]
+    images: list[UInt8[Tensor, "c _h _w"]]
 
     @classmethod
     def at(cls, run: RunFolder) -> "Looked":
