@@ -86,7 +86,7 @@ FAULTS = [
     # 7 loop and checkpoints
     Fault(7, "no finite check", "engine.py", "self.bad = torch.maximum(self.bad, (~finite).float())", "pass", "test_engine.py"),
     Fault(7, "resume forgets the optimizer's moments", "train.py", "checkpoint.load_optimizer_state(objective, self.engine.optimizer, moments)", "pass", "test_resume.py"),
-    Fault(7, "a checkpoint under its final name before it is whole", "checkpoint.py", "os.replace(temporary, final)", "shutil.copytree(temporary, final)", "test_train.py test_resume.py"),
+    Fault(7, "a checkpoint under its final name before it is whole", "checkpoint.py", "os.replace(temporary, final)", "shutil.copytree(temporary, final)", "test_checkpoint.py"),
     Fault(7, "a damaged checkpoint is loaded", "checkpoint.py", "if came != wanted:", "if False:", "test_resume.py"),
     Fault(7, "a folder in use is written over", "opening.py", "if out.exists() and (not", "if False and (not", "test_train.py"),
     Fault(7, "changed data is not noticed on resume", "opening.py", 'if before["fingerprint"] != after["fingerprint"]:', "if False:", "test_resume.py"),
