@@ -70,7 +70,7 @@ def transformers_steps(case: Case, images: torch.Tensor) -> Steps:
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            return float(loss)
+            return loss.item()
 
         steps[name] = step
     return steps
