@@ -26,7 +26,6 @@ from openjepa.modalities.image import Image
 from openjepa.models.encoder import EncoderConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.run import Run
-from openjepa.train import MakeBatch
 
 
 def make(folder: Path, count: int, height: int, width: int, kind: str) -> Path:
@@ -43,7 +42,7 @@ def make(folder: Path, count: int, height: int, width: int, kind: str) -> Path:
 
 def rate(dataset: Dataset, run: Run, workers: int, seconds: float, pause: float) -> dict[str, float]:
     """Images per second and share of time waited, after the workers have started."""
-    loader = Loader(dataset, MakeBatch(run), seed=0, batch_size=run.batch_size, start=0, steps=1_000_000, workers=workers, pin=False)
+    loader = Loader(dataset, run.batch, seed=0, batch_size=run.batch_size, start=0, steps=1_000_000, workers=workers, pin=False)
     source = iter(loader)
     list(islice(source, 3))
     began, waited, steps = time.perf_counter(), 0.0, 0

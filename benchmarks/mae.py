@@ -3,20 +3,22 @@
     python -m benchmarks.mae                         # ViT-Ti/16 at 224 with the published 512 x 8 decoder
     python -m benchmarks.mae --batch 16 --rounds 5 --json
 
-Same widths, same images, interleaved in one process, medians; only ratios travel between machines.
+Same widths, same images, variants in processes of their own that take turns (see turns.py), medians;
+only ratios travel between machines. `pip install transformers` for the peer; it is in no extra.
 """
 
 import argparse
-import json
-import resource
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from benchmarks.official_mae import OfficialMAE
-from benchmarks.step import FLAT, Case, build, measure
-from openjepa.engine import Engine, choose_device
+from benchmarks.step import Case, build, ours
+from benchmarks.turns import Make, show, take_turns
+from openjepa.engine import choose_device
 from openjepa.masks.random import Random
 from openjepa.modalities.grid import positions
 from openjepa.models.encoder import vit
@@ -24,56 +26,41 @@ from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.mae import MAEConfig
 
 CASE = Case(224, 16, "tiny", PredictorConfig(dim=512, depth=8, heads=16), 32)
-Steps = dict[str, Callable[[], object]]
 
 
-def variants(case: Case, device: torch.device) -> Steps:
-    """Name -> one step of it."""
-    config = MAEConfig(encoder=vit(case.vit), decoder=case.predictor, masks=Random(ratio=0.75))  # type: ignore[arg-type]
-    run = build(case, config, "off")
-    view = torch.randint(0, 256, (case.batch, 3, case.size, case.size), dtype=torch.uint8)
-    batch = config.collate(view, run.modality, 0, 0, range(case.batch))
-    images, context = run.modality.prepare(view).to(device), batch.masks[0].context.to(device)
-    steps: Steps = {}
-    for name, half in (("published float32", False), ("published bf16 autocast", True)):
-        torch.manual_seed(0)
-        official = OfficialMAE(config.build(run.modality), positions(run.modality.grid)[0], 1e-3, half).to(device)
-        steps[name] = lambda official=official: official.step(images, context)
-    steps |= transformers_steps(case, images)
-    for name, precision in (("ours float32", "float32"), ("ours bf16", "bfloat16")):
-        torch.manual_seed(0)
-        engine = Engine(replace(run, optimizer=FLAT), config.build(run.modality), device, precision)
-        steps[name] = lambda engine=engine: engine.step(batch, 0)
-    return steps
+def published(case: Case, objective: MAEConfig, half: bool) -> Callable[[], object]:
+    run, batch = build(case, objective)
+    device = choose_device("auto")
+    torch.manual_seed(0)
+    model = OfficialMAE(objective.build(run.modality), positions(run.modality.grid)[0], 1e-3, half).to(device)
+    images, context = run.modality.prepare(batch.views[0]).to(device), batch.masks[0].context.to(device)
+    return lambda: model.step(images, context)
 
 
-def transformers_steps(case: Case, images: torch.Tensor) -> Steps:
-    """ViTMAEForPreTraining of the same widths, if transformers is installed."""
-    try:
-        from transformers import ViTMAEConfig, ViTMAEForPreTraining
-    except ImportError:
-        return {}
-    e, d = vit(case.vit), case.predictor  # type: ignore[arg-type]
+def peer(case: Case, objective: MAEConfig, half: bool) -> Callable[[], object]:
+    """ViTMAEForPreTraining of the same widths."""
+    from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+    e, d = objective.encoder, objective.decoder
     config = ViTMAEConfig(
         hidden_size=e.dim, num_hidden_layers=e.depth, num_attention_heads=e.heads, intermediate_size=round(e.dim * e.mlp),
         image_size=case.size, patch_size=case.patch, decoder_hidden_size=d.dim, decoder_num_hidden_layers=d.depth,
         decoder_num_attention_heads=d.heads, decoder_intermediate_size=round(d.dim * d.mlp), mask_ratio=0.75, norm_pix_loss=True,
     )  # fmt: skip
-    steps: Steps = {}
-    for name, half in (("transformers float32", False), ("transformers bf16 autocast", True)):
-        model = ViTMAEForPreTraining(config).to(images.device).train()
-        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95))
+    run, batch = build(case, objective)
+    images = run.modality.prepare(batch.views[0]).to(choose_device("auto"))
+    model = ViTMAEForPreTraining(config).to(images.device).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, betas=(0.9, 0.95))
 
-        def step(model: torch.nn.Module = model, optimizer: torch.optim.Optimizer = optimizer, half: bool = half) -> float:
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-                loss = model(pixel_values=images).loss
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            return loss.item()
+    def step() -> float:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
+            loss = model(pixel_values=images).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.item()
 
-        steps[name] = step
-    return steps
+    return step
 
 
 def main() -> None:
@@ -82,32 +69,23 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=CASE.batch)
     parser.add_argument("--json", action="store_true", help="one object per variant")
     args = parser.parse_args()
-    device, case = choose_device("auto"), replace(CASE, batch=args.batch)
-    times = measure(variants(case, device), args.rounds, device)
-    memory = (
-        torch.cuda.max_memory_allocated(device) / 2**20
-        if device.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    )
-    if not args.json:
-        print(
-            f"MAE ViT-{case.vit}/{case.patch} at {case.size}, batch {case.batch}, {device}, {torch.get_num_threads()} threads, {memory:.0f} MB peak"
-        )
-    full, half = times["published float32"], times["published bf16 autocast"]
-    for name, seconds in times.items():
-        row = {
-            "variant": name,
-            "images_per_s": case.batch / seconds,
-            "x_float32": full / seconds,
-            "x_bf16": half / seconds,
-            "peak_mb": memory,
+    case = replace(CASE, batch=args.batch)
+    objective = MAEConfig(encoder=vit(case.vit), decoder=case.predictor, masks=Random(ratio=0.75))
+    makes: dict[str, Make] = {
+        "published float32": partial(published, case, objective, False),
+        "published bf16 autocast": partial(published, case, objective, True),
+    }
+    against = {"published float32": "published float32", "published bf16": "published bf16 autocast"}
+    if importlib.util.find_spec("transformers"):
+        makes |= {
+            "transformers float32": partial(peer, case, objective, False),
+            "transformers bf16 autocast": partial(peer, case, objective, True),
         }
-        if args.json:
-            print(json.dumps(row))
-        else:
-            print(
-                f"  {name:28} {case.batch / seconds:8.1f} img/s   {full / seconds:5.2f} x published float32   {half / seconds:5.2f} x published bf16"
-            )
+        against |= {"transformers float32": "transformers float32", "transformers bf16": "transformers bf16 autocast"}
+    makes |= {"ours float32": partial(ours, case, objective, "float32"), "ours bf16": partial(ours, case, objective, "bfloat16")}
+    measured = take_turns(makes, args.rounds)
+    title = f"MAE ViT-{case.vit}/{case.patch} at {case.size}, {choose_device('auto')}"
+    show(title, case.batch, measured, against, {}, args.json)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,25 @@
-"""How fast is a training step, against the published formula in the same process?
+"""How fast is a training step, against the published formula on the same machine?
 
     python -m benchmarks.step                       # ViT-Ti/16 at 224 and ViT-Ti/4 at 32, on this machine
     python -m benchmarks.step --case ti4 --rounds 9 --json
 
-Variants take turns, one step each, and medians are compared: machines differ, ratios last. On a GPU
-the bf16 steps are compiled too, and --case s16 l16 report memory and model FLOPs utilisation.
+Variants take turns, one step each, in processes of their own (see turns.py), and medians are compared:
+machines differ, ratios last. On a GPU the bf16 steps are compiled too, and --case s16 l16 report memory
+and model FLOPs utilisation.
 """
 
 import argparse
-import json
-import resource
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from math import prod
+from typing import Literal
 
 import torch
 
 from benchmarks.official_step import OfficialStep
+from benchmarks.turns import Make, show, take_turns
 from openjepa.engine import Engine, choose_device, time_gemm
 from openjepa.modalities.grid import positions
 from openjepa.modalities.image import Image
@@ -29,6 +29,7 @@ from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
 from openjepa.run import OptimizerConfig, Run
 from openjepa.schedules import Cosine, WarmupCosine
+from openjepa.tokens import Batch
 
 
 @dataclass(frozen=True)
@@ -49,69 +50,50 @@ CASES = {
 FLAT = OptimizerConfig(lr=WarmupCosine(start=1e-3, peak=1e-3, final=1e-3, warmup=0.0), weight_decay=Cosine(start=0.04, final=0.04))
 
 
-def build(case: Case, objective: JEPAConfig | MAEConfig, compile: str) -> Run:
+def build(case: Case, objective: JEPAConfig | MAEConfig, compile: Literal["on", "off"] = "off") -> tuple[Run, Batch]:
+    """A run and one batch of it: the same images and masks in every process."""
     modality = Image(size=(case.size, case.size), patch=(case.patch, case.patch))
-    return Run(modality=modality, objective=objective, optimizer=FLAT, steps=100_000, batch_size=case.batch, compile=compile)  # type: ignore[arg-type]
+    run = Run(modality=modality, objective=objective, optimizer=FLAT, steps=100_000, batch_size=case.batch, compile=compile)
+    generator = torch.Generator().manual_seed(0)
+    view = torch.randint(0, 256, (case.batch, 3, case.size, case.size), dtype=torch.uint8, generator=generator)
+    return run, objective.collate(view, modality, 0, 0, range(case.batch))
 
 
-def variants(case: Case, device: torch.device, compiled: bool) -> tuple[dict[str, Callable[[], object]], dict[str, Engine]]:
-    """Name -> one step of it, all on the same images and masks."""
-    config = JEPAConfig(encoder=vit(case.vit), predictor=case.predictor)  # type: ignore[arg-type]
-    run = build(case, config, "off")
-    view = torch.randint(0, 256, (case.batch, 3, case.size, case.size), dtype=torch.uint8)
-    batch = config.collate(view, run.modality, 0, 0, range(case.batch))
-    images, masks = run.modality.prepare(view).to(device), batch.masks[0]
-    context, targets = masks.context.to(device), masks.targets.to(device)
-    steps: dict[str, Callable[[], object]] = {}
-    engines: dict[str, Engine] = {}
-    for name, half in (("official float32", False), ("official bf16 autocast", True)):
-        torch.manual_seed(0)
-        official = OfficialStep(config.build(run.modality), positions(run.modality.grid)[0], 1e-3, half)
-        for part in (official.encoder, official.predictor, official.target):
-            part.to(device)
-        steps[name] = lambda official=official: official(images, context, targets, 0.996)
-    for name, precision, mode in (
-        ("ours float32", "float32", "off"),
-        ("ours bf16", "bfloat16", "off"),
-        *((("ours bf16 compiled", "bfloat16", "on"),) if compiled else ()),
-    ):
-        torch.manual_seed(0)
-        engine = Engine(replace(run, compile=mode), config.build(run.modality), device, precision)  # type: ignore[arg-type]
-        engines[name] = engine
-        steps[name] = lambda engine=engine, at=count(): engine.step(batch, next(at))  # noqa: B008  one counter per engine
-    return steps, engines
+def ours(case: Case, objective: JEPAConfig | MAEConfig, precision: str, compile: Literal["on", "off"] = "off") -> Callable[[], object]:
+    run, batch = build(case, objective, compile)
+    torch.manual_seed(0)
+    engine, at = Engine(run, objective.build(run.modality), choose_device("auto"), precision), count()
+    return lambda: engine.step(batch, next(at))
 
 
-def flops_per_image(case: Case) -> float:
+def official(case: Case, objective: JEPAConfig, half: bool) -> Callable[[], object]:
+    run, batch = build(case, objective)
+    device = choose_device("auto")
+    torch.manual_seed(0)
+    step = OfficialStep(objective.build(run.modality), positions(run.modality.grid)[0], 1e-3, half)
+    for part in (step.encoder, step.predictor, step.target):
+        part.to(device)
+    images, context, targets = (
+        x.to(device) for x in (run.modality.prepare(batch.views[0]), batch.masks[0].context, batch.masks[0].targets)
+    )
+    return lambda: step(images, context, targets, 0.996)
+
+
+def flops_per_image(case: Case, objective: JEPAConfig) -> float:
     """Operations of one I-JEPA step per image, counted once: target pass, and context and predictor three times."""
-    config = JEPAConfig(encoder=vit(case.vit), predictor=case.predictor)  # type: ignore[arg-type]
     grid = (case.size // case.patch,) * 2
-    masks = config.masks(grid, 0, 0, [0])
+    masks = objective.masks(grid, 0, 0, [0])
     total, kept, (blocks, asked) = prod(grid), masks.context.shape[1], masks.targets.shape[1:]
 
     def encoder(n: int) -> float:
-        e = config.encoder
+        e = objective.encoder
         return e.depth * (12 * n * e.dim**2 + 2 * n**2 * e.dim)
 
     def predictor(n: int) -> float:
-        p = config.predictor
+        p = objective.predictor
         return p.depth * (12 * n * p.dim**2 + 2 * n**2 * p.dim)
 
     return 2 * (encoder(total) + 3 * (encoder(kept) + blocks * predictor(kept + asked)))
-
-
-def measure(steps: dict[str, Callable[[], object]], rounds: int, device: torch.device) -> dict[str, float]:
-    """Median seconds per step; variants take turns, the first rounds warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 2):
-        for name, step in steps.items():
-            start = time.perf_counter()
-            step()
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            if turn >= 2:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(times) for name, times in seconds.items()}
 
 
 def main() -> None:
@@ -125,36 +107,27 @@ def main() -> None:
     device = choose_device("auto")
     for name in args.case:
         case = replace(CASES[name], batch=args.batch or CASES[name].batch)
-        steps, _ = variants(case, device, args.compile or device.type == "cuda")
-        times = measure(steps, args.rounds, device)
-        width = vit(case.vit).dim  # type: ignore[arg-type]
+        objective = JEPAConfig(encoder=vit(case.vit), predictor=case.predictor)
+        makes: dict[str, Make] = {
+            "official float32": partial(official, case, objective, False),
+            "official bf16 autocast": partial(official, case, objective, True),
+            "ours float32": partial(ours, case, objective, "float32"),
+            "ours bf16": partial(ours, case, objective, "bfloat16"),
+        }
+        if args.compile or device.type == "cuda":
+            makes["ours bf16 compiled"] = partial(ours, case, objective, "bfloat16", "on")
+        measured = take_turns(makes, args.rounds)
+        width = objective.encoder.dim
         peak = 2 * 4096 * width * 4 * width / time_gemm(torch.bfloat16, device, width)
-        memory = (
-            torch.cuda.max_memory_allocated(device) / 2**20
-            if device.type == "cuda"
-            else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        work = flops_per_image(case, objective) * case.batch / peak
+        show(
+            f"{name}: ViT-{case.vit}/{case.patch} at {case.size}, {device}",
+            case.batch,
+            measured,
+            {"official float32": "official float32", "official bf16": "official bf16 autocast"},
+            {variant: work / value.seconds for variant, value in measured.items()},
+            args.json,
         )
-        if not args.json:
-            print(
-                f"{name}: ViT-{case.vit}/{case.patch} at {case.size}, batch {case.batch}, {device}, {torch.get_num_threads()} threads, {memory:.0f} MB peak"
-            )
-        for variant, seconds in times.items():
-            row = {
-                "case": name,
-                "variant": variant,
-                "images_per_s": case.batch / seconds,
-                "x_official_float32": times["official float32"] / seconds,
-                "x_official_bf16": times["official bf16 autocast"] / seconds,
-                "flops_utilisation": flops_per_image(case) * case.batch / seconds / peak,
-                "peak_mb": memory,
-            }
-            if args.json:
-                print(json.dumps(row))
-            else:
-                print(
-                    f"  {variant:24} {row['images_per_s']:9.1f} img/s   {row['x_official_float32']:5.2f} x official float32   "
-                    f"{row['x_official_bf16']:5.2f} x official bf16   {100 * float(row['flops_utilisation']):5.1f} % of this machine's bf16 GEMM"
-                )
 
 
 if __name__ == "__main__":

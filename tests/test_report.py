@@ -25,7 +25,7 @@ from openjepa.report import curves, gallery, pictures
 from openjepa.report.curves import Axes, Line, chart
 from openjepa.report.text import number, safe
 from openjepa.run import DataConfig, Run
-from openjepa.train import MakeBatch, train
+from openjepa.train import train
 
 EVIL = "<img src=x onerror=alert(1)>&\"' \x07\n\udcff"
 RUN = Run(
@@ -195,7 +195,7 @@ def test_figures_show_the_crops_and_masks_that_training_used(run, photos):
     """The second picture of each card is the context of that image, exactly as the loader makes it at step 0."""
     looked = gallery.Looked.at(gallery_run(run))
     rows = np.array([looked.rows[i] for i in looked.shown])
-    batch = MakeBatch(looked.run.run)([looked.images[i] for i in looked.shown], 0, rows)
+    batch = looked.run.run.batch([looked.images[i] for i in looked.shown], 0, rows)
     images = [decoded(src) for src in re.findall(r'src="data:image/png;base64,([^"]+)"', gallery.masks(looked))]
     for i, (crop, context) in enumerate(zip(batch.views[0], batch.masks[0].context, strict=True)):
         assert torch.equal(images[3 * i], crop)

@@ -1,13 +1,18 @@
 """One experiment, complete: print it, save it, run it again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal
 
+from torch import Tensor
+
+from openjepa.draws import Rows
 from openjepa.modalities.image import Image
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
 from openjepa.schedules import Cosine, WarmupCosine
+from openjepa.tokens import Batch
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -59,6 +64,11 @@ class Run:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.batch_size % self.accumulate:
             raise ValueError(f"batch_size {self.batch_size} does not split into {self.accumulate} equal micro-batches; choose a divisor")
+
+    def batch(self, images: Sequence[Tensor] | Tensor, step: int, rows: Rows) -> Batch:
+        """Decoded samples to what a step learns from: crops and masks, pure in (seed, step, row)."""
+        view = self.modality.augment(images, self.seed, step, rows)
+        return self.objective.collate(view, self.modality, self.seed, step, rows)
 
 
 @cache

@@ -27,24 +27,23 @@ class _Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear(_Schedule):
-    """Straight from `start` to `final`."""
-
+class _Between(_Schedule):
     start: float
     final: float
     stretch: float = 1.0  # length of the plan over the length of the run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linear(_Between):
+    """Straight from `start` to `final`."""
 
     def __call__(self, progress: float) -> float:
         return self.start + (self.final - self.start) * _share(progress) / self.stretch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cosine(_Schedule):
+class Cosine(_Between):
     """Half a cosine from `start` to `final`."""
-
-    start: float
-    final: float
-    stretch: float = 1.0  # length of the plan over the length of the run
 
     def __call__(self, progress: float) -> float:
         return _half_cosine(self.start, self.final, _share(progress) / self.stretch)

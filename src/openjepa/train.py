@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Shaped
-from numpy.typing import NDArray
 from torch import Tensor
 
 from openjepa import checkpoint, health
@@ -43,17 +41,6 @@ class TrainResult:
     seconds: float  # of this call, without the set-up
     metrics: dict[str, Any]  # the last logged line
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class MakeBatch:
-    """Decoded images to a Batch, in a loader worker: crops and masks, pure in (seed, step, row)."""
-
-    run: Run
-
-    def __call__(self, images: list[Tensor] | Shaped[Tensor, "b c h w"], step: int, rows: NDArray[Any]) -> Batch:
-        view = self.run.modality.augment(images, self.run.seed, step, rows)
-        return self.run.objective.collate(view, self.run.modality, self.run.seed, step, rows)
 
 
 def train(
@@ -115,7 +102,7 @@ class Session:
         except Interrupted:
             self.status("interrupted")
             raise
-        except BaseException:
+        except BaseException:  # whatever ended it, the folder must not go on saying that it runs
             self.status("failed")
             raise
         self.status("finished")
@@ -151,7 +138,7 @@ class Session:
         run, objective = self.run, self.engine.objective
         loader = Loader(
             self.dataset,
-            MakeBatch(run),
+            run.batch,
             seed=run.seed,
             batch_size=run.batch_size,
             start=start,

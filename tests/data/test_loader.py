@@ -18,11 +18,11 @@ from openjepa.data.loader import Loaded, Loader, WorkerDied, rows_of_step
 from openjepa.data.manifest import scan
 from openjepa.run import Run
 from openjepa.tokens import Batch, Masks
-from openjepa.train import MakeBatch, train
+from openjepa.train import train
 from tests.data.pictures import MODALITY, png, write
 from tests.tiny import RUN, photos, run_on
 
-MAKE = MakeBatch(RUN)
+MAKE = RUN.batch
 
 
 def batches(

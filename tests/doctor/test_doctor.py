@@ -13,11 +13,10 @@ from openjepa import recipes
 from openjepa.cli.main import main
 from openjepa.cli.settings import changes
 from openjepa.data.dataset import open_dataset
-from openjepa.data.loader import Steps
 from openjepa.doctor import examine, pace
-from openjepa.doctor.cost import Maker, batch_of, measure
+from openjepa.doctor.cost import measure
 from openjepa.doctor.show import duration, text
-from openjepa.train import MakeBatch, train
+from openjepa.train import train
 from tests.tiny import MAE, RUN, photos, run_on
 
 
@@ -40,13 +39,6 @@ def test_an_examination_looks_at_everything_and_writes_nothing(tmp_path):
         assert part in page, page
     assert [line.split()[0] for line in said] == ["timing", "drawing", "indexing", "timing"]
     assert json.loads(json.dumps(found.to_dict()))["findings"][0]["level"] == "problem"
-
-
-def test_the_timed_steps_see_what_training_sees(tmp_path):
-    run = run_on(photos(tmp_path / "photos"))
-    dataset, _ = open_dataset(run.data.path, run.modality, "off")
-    ours, theirs = (batch_of(Steps(dataset, make(run), run.seed, 4, 3), 2) for make in (Maker, MakeBatch))
-    assert torch.equal(ours.views[0], theirs.views[0]) and torch.equal(ours.masks[0].targets, theirs.masks[0].targets)
 
 
 def test_the_untrained_numbers_are_line_0_of_a_run(tmp_path):

@@ -6,11 +6,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Shaped
-from numpy.typing import NDArray
-from torch import Tensor
 
 from openjepa import health
 from openjepa.data.dataset import Dataset
@@ -49,17 +45,6 @@ class Speed:
     loss: float
 
 
-@dataclass(frozen=True)
-class Maker:
-    """What the loop does to decoded images; the doctor lies below the loop and cannot ask it."""
-
-    run: Run
-
-    def __call__(self, images: list[Tensor] | Shaped[Tensor, "b c h w"], step: int, rows: NDArray[np.int64]) -> Batch:
-        view = self.run.modality.augment(images, self.run.seed, step, rows)
-        return self.run.objective.collate(view, self.run.modality, self.run.seed, step, rows)
-
-
 def peak_mb(device: torch.device) -> float:
     """Most memory used so far: allocated on a GPU, resident elsewhere."""
     if device.type == "cuda":
@@ -91,7 +76,7 @@ def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, st
     run = replace(run, compile="off")
     batch = part = min(SMALL, run.batch_size)
     first = replace(run, batch_size=part, accumulate=1)
-    loaded = Steps(dataset, Maker(first), run.seed, part, steps + 2)
+    loaded = Steps(dataset, first.batch, run.seed, part, steps + 2)
     objective = run.objective.build(run.modality)
     engine = Engine(first, objective, device, precision)
     first_batch = batch_of(loaded, 0)
@@ -106,7 +91,7 @@ def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, st
     if trial[1] * run.batch_size / part <= PATIENCE and part < run.batch_size:
         batch = run.batch_size
         engine.run = run
-        loaded = Steps(dataset, Maker(run), run.seed, batch, steps + 2)
+        loaded = Steps(dataset, run.batch, run.seed, batch, steps + 2)
         took(engine, loaded, 1, device)  # the first of its shape warms up
     while len(times) < steps and sum(load + step for load, step in times) < 3 * PATIENCE:
         times.append(took(engine, loaded, 2 + len(times), device))

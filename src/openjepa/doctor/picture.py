@@ -11,7 +11,6 @@ from torch import Tensor
 
 from openjepa.data.dataset import Dataset
 from openjepa.data.loader import Steps, rows_of_step
-from openjepa.doctor.cost import Maker
 from openjepa.run import Run
 from openjepa.tokens import Masks
 
@@ -22,9 +21,8 @@ GAP = 4  # pixels between tiles
 def first_batch(run: Run, dataset: Dataset, samples: int) -> tuple[UInt8[Tensor, "b 3 h w"], Masks]:
     """The first samples of step 0, cropped and masked as training does."""
     rows = rows_of_step(run.seed, 0, min(run.batch_size, len(dataset)), len(dataset))[:samples]
-    make = Maker(run)
-    images, rows, _ = Steps(dataset, make, run.seed, len(rows), 1).read(0, rows)
-    batch = make(images, 0, rows)
+    images, rows, _ = Steps(dataset, run.batch, run.seed, len(rows), 1).read(0, rows)
+    batch = run.batch(images, 0, rows)
     return batch.views[0], batch.masks[0]
 
 

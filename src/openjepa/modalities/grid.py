@@ -40,17 +40,17 @@ class Grid:
             raise ValueError(f"size {size} is not a whole number of patches {self.patch}; {fit} would be")
         return tuple(s // p for s, p in zip(size, self.patch, strict=True))
 
-    def prepare(self, x: Shaped[Tensor, "b c *size"]) -> Float[Tensor, "b c *size"]:
-        """Stored samples to what the encoder reads, e.g. bytes to standardised floats."""
+    def prepare(self, x: Shaped[Tensor, "..."], channel: int = 1) -> Float[Tensor, "..."]:
+        """Stored samples to what the encoder reads, e.g. bytes to standardised floats; axis `channel` holds the channels."""
         return x.float()
 
     def patchify(self, x: Shaped[Tensor, "b c *size"]) -> Tokens:
         """Cut any whole number of patches, in raster order; inside a patch (row, column, channel)."""
-        x = self.prepare(x)
         grid, axes = self.places(tuple(x.shape[2:])), len(self.patch)
         x = x.reshape(len(x), self.channels, *(n for pair in zip(grid, self.patch, strict=True) for n in pair))
         x = x.permute(0, *range(2, 2 * axes + 2, 2), *range(3, 2 * axes + 3, 2), 1)
-        values = x.reshape(len(x), prod(grid), self.patch_dim)
+        # Cut first: what is stored is smaller than the floats it becomes
+        values = self.prepare(x.contiguous(), channel=-1).reshape(len(x), prod(grid), self.patch_dim)
         return Tokens(values, positions(grid, x.device).expand(len(x), -1, -1))
 
     def unpatchify(self, values: Float[Tensor, "b n d"], size: tuple[int, ...] | None = None) -> Float[Tensor, "b c ..."]:

@@ -73,12 +73,13 @@ class Image(Grid):
         boxes = np.stack([(sizes[:, 0] - h) / 2, (sizes[:, 1] - w) / 2, h, w], 1)
         return resize(images, boxes, (height, width))
 
-    def prepare(self, x: Shaped[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:
+    def prepare(self, x: Shaped[Tensor, "..."], channel: int = 1) -> Float[Tensor, "..."]:
         """Bytes to standardised float32; floats are taken as standardised already."""
         if x.dtype != torch.uint8:
             return x.float()
-        mean, std = (torch.tensor(v, device=x.device).view(3, 1, 1) for v in (self.mean, self.std))
-        return (x.float() - 255 * mean) / (255 * std)
+        shape = [3 if axis == channel % x.ndim else 1 for axis in range(x.ndim)]
+        mean, std = (torch.tensor(v, device=x.device).view(shape) for v in (self.mean, self.std))
+        return (x - 255 * mean).div_(255 * std)
 
     def unnormalize(self, x: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
         """Standardised floats to bytes, for pictures."""

@@ -7,14 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-# The kernel of scaled_dot_product_attention has a slow bf16 backward on CPUs at short lengths
+# The kernel of scaled_dot_product_attention is slow in bf16 on CPUs at short lengths, its backward most of all
 LONG = 1000  # tokens from which the fused kernel wins there too
 
 
 def attention(q: Float[Tensor, "b h t e"], k: Float[Tensor, "b h n e"], v: Float[Tensor, "b h n e"]) -> Float[Tensor, "b h t e"]:
-    """Softmax attention. Two matmuls for short bf16 training on a CPU, the fused kernel everywhere else."""
-    short = k.shape[-2] < LONG and q.dtype == torch.bfloat16 and q.device.type == "cpu"
-    if short and torch.is_grad_enabled() and q.requires_grad:
+    """Softmax attention. Two matmuls in bf16 on a CPU while sequences are short, the fused kernel everywhere else."""
+    if k.shape[-2] < LONG and q.dtype == torch.bfloat16 and q.device.type == "cpu":
         scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
         out: Tensor = scores.softmax(-1) @ v
         return out

@@ -8,6 +8,7 @@ import ast
 import difflib
 import importlib
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -21,7 +22,7 @@ def names() -> dict[str, str]:
     found = {}
     for path in sorted(Path(__file__).parent.glob("[!_]*.py")):
         body = ast.parse(path.read_text()).body
-        for node, after in zip(body, body[1:], strict=False):
+        for node, after in pairwise(body):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(after, ast.Expr):
                 text = after.value.value if isinstance(after.value, ast.Constant) else ""
                 found[f"{path.stem}.{node.target.id}"] = " ".join(str(text).split())
