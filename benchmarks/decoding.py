@@ -11,7 +11,6 @@ import argparse
 import io
 import json
 import os
-import resource
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from PIL import Image as Picture
 from benchmarks.loading import make
 from openjepa.data.dataset import Files, open_dataset
 from openjepa.data.manifest import scan
+from openjepa.engine import memory_mb
 from openjepa.modalities.image import Image
 
 BATCH = 128
@@ -67,7 +67,7 @@ def case(name: str, spec: str, size: int, rounds: int) -> dict[str, object]:
     )
     stages = {"read_and_decode": decode, "crop": crop, "both": whole, "cached_and_crop": fast, "pillow": bare}
     per_second = {stage: round(len(rows) / spent) for stage, spent in stages.items()}
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    memory = round(memory_mb(torch.device("cpu")))
     told = {"case": name, "size": size, "files": len(files), "scan_ms_per_1000": round(1e6 * scanning / len(files), 1)}
     return told | {"images_per_s": per_second, "both_to_pillow": round(bare / whole, 2), "peak_rss_mb": memory}
 

@@ -8,7 +8,6 @@ their ratio is what counts. The published sampler is our `parity="ijepa"`, image
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable
 from math import prod
@@ -17,6 +16,7 @@ from statistics import median
 import numpy as np
 import torch
 
+from openjepa.engine import memory_mb
 from openjepa.masks.blocks import Blocks
 from openjepa.masks.random import Random
 
@@ -44,7 +44,7 @@ def speed(images: int, rounds: int) -> None:
         middle = [median(taken[1:]) for taken in times]
         published = f"{middle[2]:10.1f} {middle[2] / middle[1]:6.1f}" if len(middle) > 2 else f"{'-':>10} {'-':>6}"
         print(f"{'x'.join(map(str, grid)):>8} {middle[0]:8.2f} {middle[1]:8.2f} {published}")
-    print(json.dumps({"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, "threads": torch.get_num_threads()}))
+    print(json.dumps({"peak_rss_mb": round(memory_mb(torch.device("cpu"))), "threads": torch.get_num_threads()}))
 
 
 def coverage(steps: int = 200, images: int = 64) -> None:

@@ -5,7 +5,6 @@ Turns, because machines drift: only ratios within one run mean anything.
 """
 
 import json
-import resource
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 import torch
+
+from openjepa.engine import choose_device, memory_mb
 
 Make = Callable[[], Callable[[], object]]  # builds a step; a picklable partial of a module's function
 
@@ -56,15 +57,15 @@ def serve(make: Make, pipe: Connection, threads: int) -> None:
     """A worker: one timed step for every True, the peak memory for a False."""
     torch.set_num_threads(threads)
     step = make()
-    cuda = torch.cuda.is_available()
+    device = choose_device("auto")
     pipe.send("ready")
     while pipe.recv():
         start = time.perf_counter()
         step()
-        if cuda:
+        if device.type == "cuda":
             torch.cuda.synchronize()
         pipe.send(time.perf_counter() - start)
-    pipe.send(torch.cuda.max_memory_allocated() / 2**20 if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    pipe.send(memory_mb(device))
 
 
 def show(

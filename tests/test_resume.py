@@ -1,9 +1,11 @@
 """Ten steps equal five, a kill, and five more: to the bit."""
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -106,6 +108,36 @@ def test_changed_settings_or_data_are_shown_and_need_a_flag(tmp_path):
     opened = checkpoint.load_run(tmp_path / "a")
     assert opened.run.steps == 12 and "steps: 10 -> 12" in opened.info["changes"][0]["changed"]
     assert checkpoint.last_whole(tmp_path / "a")[0].name == "00000012"
+
+
+def test_data_named_from_one_folder_is_found_from_another_and_may_move(tmp_path, monkeypatch):
+    photos(tmp_path / "here/photos")
+    monkeypatch.chdir(tmp_path / "here")
+    run = run_on(Path("photos"))
+    train(replace(run, steps=5), tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint.load_run(tmp_path / "a").run.data.path == str(tmp_path / "here/photos")
+    saved = checkpoint.load_run(tmp_path / "a").run
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = replace(saved, steps=10, data=replace(saved.data, path="there/photos"))
+    with pytest.raises(ValueError, match=r"other settings or data:\n  steps: 5 -> 10\nundo"):
+        train(moved, tmp_path / "a", resume=True)
+    train(moved, tmp_path / "a", resume=True, allow_changes=True)
+    assert checkpoint.load_run(tmp_path / "a").run.data.path == str(tmp_path / "there/photos")
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_starts_at_0(tmp_path):
+    run = run_on(photos(tmp_path / "photos"))
+    train(run, tmp_path / "whole")
+    train(run, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut/checkpoints")
+    events = []
+    train(run, tmp_path / "cut", resume=True, on_event=events.append)
+    assert "starting at step 0" in next(e["text"] for e in events if e["kind"] == "note")
+    assert_same(tmp_path / "whole", tmp_path / "cut")
+    assert [row["step"] for row in read_metrics(tmp_path / "cut/metrics.jsonl")] == [
+        row["step"] for row in read_metrics(tmp_path / "whole/metrics.jsonl")
+    ]
 
 
 def test_missing_and_foreign_folders(tmp_path):

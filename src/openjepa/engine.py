@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Literal, cast
 
 import torch
@@ -204,4 +205,8 @@ def memory_mb(device: torch.device) -> float:
     """Peak memory in MB: allocated on a GPU, resident elsewhere."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    try:  # the kernel's own count; getrusage's starts at the size of the process that started this one
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)

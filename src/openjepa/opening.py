@@ -15,7 +15,7 @@ from openjepa.data.dataset import Dataset
 from openjepa.run import Run, differences, to_dict
 
 # Settings that may change on resume without a word: no weight depends on them
-HARMLESS = ("workers", "log_every", "save_every", "keep_last", "probe_every", "data.cache", "data.max_bad")
+HARMLESS = ("data.path", "workers", "log_every", "save_every", "keep_last", "probe_every", "data.cache", "data.max_bad")
 
 
 def open_folder(out: Path, resume: bool) -> checkpoint.RunFolder | None:

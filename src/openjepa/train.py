@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from openjepa import checkpoint, health
-from openjepa.data.dataset import Dataset, open_dataset
+from openjepa.data.dataset import Dataset, absolute, open_dataset
 from openjepa.data.ledger import Ledger
 from openjepa.data.loader import Loader
 from openjepa.engine import Engine, choose_device, choose_precision, memory_mb
@@ -79,7 +79,8 @@ class Session:
 
     def go(self, resume: bool, allow_changes: bool, probe: Callable[[Dataset, Run], Any] | None) -> TrainResult:
         saved = open_folder(self.out, resume)
-        run = self.run
+        # Resume, probe and report are started from anywhere
+        self.run = run = replace(self.run, data=replace(self.run.data, path=absolute(self.run.data.path)))
         self.device = choose_device(run.device)
         self.dataset, entries = open_dataset(run.data.path, run.modality, run.data.cache)
         self.precision, self.reason = choose_precision(run.precision, self.device, run.objective.encoder.dim)
@@ -91,12 +92,12 @@ class Session:
         start = self.build(saved.path if saved else None)
         self.ledger = Ledger(self.out / "ledger.jsonl", total=len(self.dataset) + len(entries), max_bad=run.data.max_bad)
         self.status("running")
-        self.ledger.add(entries)
-        self.metrics = MetricsWriter(self.out / "metrics.jsonl")
-        self.history = read_metrics(self.out / "metrics.jsonl")
-        self.probe = probe(self.dataset, run) if probe and run.probe_every and self.dataset.labels else None
-        self.tell("start", out=str(self.out), run=self.info, step=start, steps=run.steps, images=len(self.dataset), why=self.reason)
         try:
+            self.ledger.add(entries)
+            self.metrics = MetricsWriter(self.out / "metrics.jsonl")
+            self.history = read_metrics(self.out / "metrics.jsonl")
+            self.probe = probe(self.dataset, run) if probe and run.probe_every and self.dataset.labels else None
+            self.tell("start", out=str(self.out), run=self.info, step=start, steps=run.steps, images=len(self.dataset), why=self.reason)
             with signals() as stop:
                 result = self.loop(start, stop)
         except Interrupted:
@@ -115,7 +116,10 @@ class Session:
         """Objective and optimizer, fresh or as saved. Returns the steps already done."""
         torch.manual_seed(self.run.seed)
         objective = self.run.objective.build(self.run.modality)
-        if saved is None:
+        if saved is None or not checkpoint.checkpoints(saved):
+            if saved is not None:
+                self.tell("note", text=f"{saved} ended before its first checkpoint; starting at step 0")
+                (self.out / "metrics.jsonl").unlink(missing_ok=True)
             self.engine = Engine(self.run, objective, self.device, self.precision)
             return 0
         path, refused = checkpoint.last_whole(saved)

@@ -4,7 +4,6 @@ import torch
 
 from benchmarks.official_mae import OfficialMAE
 from benchmarks.step import FLAT
-from openjepa.engine import Engine
 from openjepa.modalities.grid import positions
 from openjepa.modalities.image import Image
 from openjepa.models.encoder import EncoderConfig
@@ -12,6 +11,7 @@ from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.mae import MAEConfig
 from openjepa.run import OptimizerConfig, Run
 from openjepa.schedules import Cosine
+from tests.benchmarks.same import check, losses
 
 
 def test_the_transcribed_mae_step_and_ours_have_the_same_losses():
@@ -21,13 +21,4 @@ def test_the_transcribed_mae_step_and_ours_have_the_same_losses():
     torch.manual_seed(0)
     objective = config.build(run.modality)
     official = OfficialMAE(objective, positions(run.modality.grid)[0], 1e-3, autocast=False)
-    engine = Engine(run, objective, torch.device("cpu"), "float32")
-    losses = []
-    for step in range(4):
-        view = torch.randint(0, 256, (4, 3, 32, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(step))
-        batch = config.collate(view, run.modality, 0, step, range(4))
-        theirs = official.step(run.modality.prepare(view), batch.masks[0].context)
-        ours, _, _ = engine.step(batch, step)
-        losses.append((theirs, float(ours.loss)))
-    assert all(abs(theirs - ours) < 1e-4 for theirs, ours in losses), losses
-    assert abs(losses[0][0] - losses[-1][0]) > 1e-3  # and they move
+    check(losses(run, objective, lambda images, batch: official.step(images, batch.masks[0].context)))

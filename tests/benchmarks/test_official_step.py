@@ -4,7 +4,6 @@ import torch
 
 from benchmarks.official_step import OfficialStep
 from benchmarks.step import FLAT
-from openjepa.engine import Engine
 from openjepa.modalities.grid import positions
 from openjepa.modalities.image import Image
 from openjepa.models.encoder import EncoderConfig
@@ -12,6 +11,7 @@ from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.run import Run
 from openjepa.schedules import Linear
+from tests.benchmarks.same import check, losses
 
 
 def test_the_transcribed_step_and_ours_have_the_same_losses():
@@ -27,15 +27,4 @@ def test_the_transcribed_step_and_ours_have_the_same_losses():
         objective.encoder.norm.weight.uniform_(0.5, 1.5)
         objective.target_encoder.load_state_dict(objective.encoder.state_dict())
     official = OfficialStep(objective, positions(run.modality.grid)[0], 1e-3, autocast=False)
-    engine = Engine(run, objective, torch.device("cpu"), "float32")
-    losses = []
-    for step in range(4):
-        view = torch.randint(0, 256, (4, 3, 64, 96), dtype=torch.uint8, generator=torch.Generator().manual_seed(step))
-        batch = config.collate(view, run.modality, 0, step, range(4))
-        masks = batch.masks[0]
-        theirs = official(run.modality.prepare(view), masks.context, masks.targets, 0.9)
-        ours, _, _ = engine.step(batch, step)
-        losses.append((theirs, float(ours.loss)))
-    for theirs, ours in losses:
-        assert abs(theirs - ours) < 1e-4, losses
-    assert losses[0][0] - losses[-1][0] > 1e-3  # and they move
+    check(losses(run, objective, lambda images, batch: official(images, batch.masks[0].context, batch.masks[0].targets, 0.9)))

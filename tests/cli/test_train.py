@@ -56,8 +56,10 @@ def test_the_saved_command_gives_the_run_back(tiny, tmp_path):
 
     saved = checkpoint.load_run("runs/ijepa-1")
     words = shlex.split(saved.info["command"])
-    assert read_back(words) == saved.run == replace(run_on(Path("photos")), seed=5, data=replace(saved.run.data, max_bad=0.5))
-    assert words == command("image.ijepa", recipes.load("image.ijepa"), saved.run, Path("runs/ijepa-1"))
+    typed = replace(run_on(Path("photos")), seed=5, data=replace(saved.run.data, path="photos", max_bad=0.5))
+    assert read_back(words) == typed
+    assert saved.run == replace(typed, data=replace(typed.data, path=str(Path("photos").resolve())))
+    assert words == command("image.ijepa", recipes.load("image.ijepa"), typed, Path("runs/ijepa-1"))
 
 
 def test_without_out_folders_are_numbered_and_quiet_prints_only_them(tiny, capsys):

@@ -1,5 +1,6 @@
 """Samples by number: decoded pixels of a folder, a tar, a cache or a made world."""
 
+import os
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
@@ -101,6 +102,11 @@ class Cached(Files):
                 if (reason := self.store.bad.get(row)) is not None:
                     raise BadRow(row, reason)
         return self.store.read(index)
+
+
+def absolute(spec: str) -> str:
+    """The same data, named so that it is found from any folder."""
+    return spec if not spec or spec.startswith("world:") else os.path.abspath(spec)
 
 
 def open_dataset(spec: str, modality: Image, cache: Literal["auto", "on", "off"] = "auto") -> tuple[Dataset, list[LedgerEntry]]:

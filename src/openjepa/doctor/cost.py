@@ -1,6 +1,5 @@
 """What a run costs: parameters, memory, and seconds from a few real steps."""
 
-import resource
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ import torch
 from openjepa import health
 from openjepa.data.dataset import Dataset
 from openjepa.data.loader import Steps
-from openjepa.engine import Engine, to_device
+from openjepa.engine import Engine, memory_mb, to_device
 from openjepa.models.encoder import Encoder
 from openjepa.run import Run
 from openjepa.tokens import Batch
@@ -45,13 +44,6 @@ class Speed:
     loss: float
 
 
-def peak_mb(device: torch.device) -> float:
-    """Most memory used so far: allocated on a GPU, resident elsewhere."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def size(run: Run, precision: str) -> Size:
     """Counted on the meta device: nothing is allocated, whatever the model."""
     with torch.device("meta"):
@@ -69,7 +61,7 @@ def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, st
 
     Nothing is compiled and nothing is written. ValueError when settings do not fit each other or the data.
     """
-    before = 0.0 if device.type == "cuda" else peak_mb(device)
+    before = 0.0 if device.type == "cuda" else memory_mb(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     torch.manual_seed(run.seed)
@@ -97,7 +89,7 @@ def measure(run: Run, dataset: Dataset, device: torch.device, precision: str, st
         times.append(took(engine, loaded, 2 + len(times), device))
     scale = run.batch_size / batch
     load, seconds = (scale * statistics.median(t) for t in zip(*times, strict=True))
-    return Speed(batch, seconds, load, peak_mb(device), before, numbers, float(output.loss))
+    return Speed(batch, seconds, load, memory_mb(device), before, numbers, float(output.loss))
 
 
 def batch_of(source: Steps, step: int) -> Batch:
