@@ -14,7 +14,7 @@ from torch import Tensor
 
 from openjepa.objectives.objective import LossOutput, Objective
 from openjepa.run import OptimizerConfig, Run
-from openjepa.tokens import Batch, Masks
+from openjepa.tokens import Batch
 
 
 class NonFinite(FloatingPointError):
@@ -188,17 +188,14 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
     """The batch on `device`; bytes travel as bytes and are standardised there."""
     if device.type == "cpu":
         return batch
-    masks = tuple(Masks(m.context.to(device, non_blocking=True), m.targets.to(device, non_blocking=True)) for m in batch.masks)
-    return Batch(tuple(v.to(device, non_blocking=True) for v in batch.views), masks)
+    return batch.map(lambda x: x.to(device, non_blocking=True))
 
 
 def split(batch: Batch, parts: int) -> Iterable[Batch]:
     """Equal micro-batches, in order."""
     if parts == 1:
         return [batch]
-    views = [v.chunk(parts) for v in batch.views]
-    masks = [list(zip(m.context.chunk(parts), m.targets.chunk(parts), strict=True)) for m in batch.masks]
-    return [Batch(tuple(v[i] for v in views), tuple(Masks(*m[i]) for m in masks)) for i in range(parts)]
+    return [batch.map(lambda x, i=i: x.chunk(parts)[i]) for i in range(parts)]  # type: ignore[misc]
 
 
 def memory_mb(device: torch.device) -> float:

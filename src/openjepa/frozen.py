@@ -1,4 +1,4 @@
-"""A frozen encoder with its preprocessing: images in, tokens and pooled features out."""
+"""A frozen encoder with its preprocessing: images, videos or sounds in, tokens and pooled features out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from openjepa.modalities.image import Image
+from openjepa.modalities.modality import Modality
 from openjepa.models.encoder import Encoder
 from openjepa.run import Run
+
+MIDDLE = 0.5  # where in time one view of a long sample lies
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """tokens: features of every patch in raster order, [b n d]; pooled: their mean, [b d]. Both float32."""
+    """tokens: features of every patch in raster order, [b n d]; pooled: their mean over the valid ones, [b d]. Both float32."""
 
     tokens: Float[Tensor, "b n d"]
     pooled: Float[Tensor, "b d"]
+    valid: Bool[Tensor, "b n"] | None = None  # False where a ragged sample is padded; None: every token is real
 
 
 @dataclass(frozen=True)
@@ -27,50 +30,58 @@ class FrozenEncoder:
     """An exported encoder (JEPA: the target encoder; MAE: the encoder) in eval mode and float32."""
 
     encoder: Encoder
-    modality: Image
+    modality: Modality
     run: Run
     step: int  # 0 is the untrained encoder
     path: Path
 
     @torch.no_grad()
-    def encode(self, images: Any, *, layers: int = 1, resize: bool = True, batch_size: int = 256) -> Encoded:
-        """Features of `images`: one or a list of paths, PIL images or encoded bytes, or uint8 [b 3 h w] (RGB).
+    def encode(self, samples: Any, *, layers: int = 1, resize: bool = True, batch_size: int = 256) -> Encoded:
+        """Features of `samples`: one or a list of paths, PIL images or encoded bytes, or a tensor of views.
 
-        Images are resized and centre-cropped to the training size; `resize=False` keeps a tensor's own
-        height and width, each a whole number of patches. `layers` concatenates the last so many layers
+        A tensor is [b c *size], for images uint8 [b 3 h w] (RGB). Samples are brought to the training size as
+        evaluation does (images: resized and centre-cropped; what has time: its middle); `resize=False` keeps a
+        tensor's own size, on every axis a whole number of patches. `layers` concatenates the last so many layers
         along the feature axis, last one last. Features come after the final layer norm.
         """
-        x = self.pixels(images, resize)
+        x = self.views(samples, resize)
         device = next(self.encoder.parameters()).device
-        parts = []
+        parts, valid = [], []
         for chunk in x.split(batch_size):
             patches = self.modality.patchify(chunk.to(device))
             parts.append(torch.cat(self.encoder.layers(patches, layers), -1).float().cpu())
+            if patches.valid is not None:
+                valid.append(patches.valid.cpu())
         tokens = torch.cat(parts)
-        return Encoded(tokens, tokens.mean(1))
+        if not valid:
+            return Encoded(tokens, tokens.mean(1))
+        real = torch.cat(valid)
+        return Encoded(tokens, (tokens * real[..., None]).sum(1) / real.sum(1, keepdim=True), real)
 
-    def pixels(self, images: Any, resize: bool = True) -> UInt8[Tensor, "b 3 h w"]:
+    def views(self, samples: Any, resize: bool = True) -> Shaped[Tensor, "b c *size"]:
         """What `encode` shows the encoder, before standardising."""
-        if isinstance(images, Tensor):
-            if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != self.modality.channels:
-                wanted = f"uint8 [b {self.modality.channels} h w]"
-                raise ValueError(f"images are {images.dtype} {list(images.shape)}; encode wants {wanted}, RGB from 0 to 255")
-            return self.modality.center(images) if resize else images
-        many: Sequence[Any] = images if isinstance(images, list | tuple) else [images]
+        if isinstance(samples, Tensor):
+            ndim, channels = 2 + len(self.modality.size), self.modality.channels
+            if samples.ndim != ndim or samples.shape[1] != channels or (self.modality.kind == "images" and samples.dtype != torch.uint8):
+                wanted = "uint8 [b 3 h w], RGB from 0 to 255" if self.modality.kind == "images" else f"{ndim} axes, [b {channels} *size]"
+                raise ValueError(f"{self.modality.kind} are {samples.dtype} {list(samples.shape)}; encode wants {wanted}")
+            ready = not resize or tuple(samples.shape[2:]) == self.modality.size
+            return samples if ready else self.modality.center(samples)
+        many: Sequence[Any] = samples if isinstance(samples, list | tuple) else [samples]
         if not many:
-            raise ValueError("no images to encode: the list is empty")
-        return self.modality.center([self.decode(image) for image in many])
+            raise ValueError(f"no {self.modality.kind} to encode: the list is empty")
+        return self.modality.center([self.decode(sample) for sample in many])
 
-    def decode(self, image: Any) -> UInt8[Tensor, "3 h w"]:
-        """One path, PIL image or encoded bytes."""
-        if isinstance(image, str | Path):
-            return self.modality.read(Path(image).read_bytes(), str(image))
-        if isinstance(image, bytes):
-            return self.modality.read(image, "(bytes)")
-        if hasattr(image, "convert"):
+    def decode(self, sample: Any) -> Shaped[Tensor, "c *axes"]:
+        """One path, PIL image or encoded bytes, cut to the middle of its time."""
+        if isinstance(sample, str | Path):
+            sample = Path(sample).read_bytes()
+        if hasattr(sample, "convert"):
             import io
 
             buffer = io.BytesIO()
-            image.save(buffer, "PNG")
-            return self.modality.read(buffer.getvalue(), "(PIL image)")
-        raise ValueError(f"cannot encode a {type(image).__name__}; give a path, a PIL image, bytes or a uint8 tensor [b 3 h w]")
+            sample.save(buffer, "PNG")
+            sample = buffer.getvalue()
+        if isinstance(sample, bytes):
+            return self.modality.decode(sample, MIDDLE).pixels
+        raise ValueError(f"cannot encode a {type(sample).__name__}; give a path, bytes, a PIL image or a tensor [b c *size]")

@@ -55,6 +55,7 @@ def describe_data(run: Run, dataset: Dataset) -> dict[str, Any]:
         "path": run.data.path,
         "fingerprint": dataset.fingerprint,
         "images": len(dataset),
+        "kind": run.modality.kind,
         "labels": {name: list(labels.names) for name, labels in dataset.labels.items()},
     }
 

@@ -1,14 +1,16 @@
 """One experiment, complete: print it, save it, run it again."""
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
-from typing import Any, Literal
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from torch import Tensor
 
 from openjepa.draws import Rows
-from openjepa.modalities.image import Image
+from openjepa.modalities.modality import Modality
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
 from openjepa.schedules import Cosine, WarmupCosine
@@ -21,8 +23,8 @@ Precision = Literal["auto", "float32", "bfloat16"]
 class DataConfig:
     """Where samples come from."""
 
-    path: str = ""  # a folder, a .tar, or world:tabletop
-    cache: Literal["auto", "on", "off"] = "auto"  # keep decoded pixels on disk: later epochs decode nothing
+    path: str = ""  # a folder, a .tar, or a made world (world:tabletop)
+    cache: Literal["auto", "on", "off"] = "auto"  # keep decoded samples on disk: later epochs decode nothing
     max_bad: float = 0.01  # share of the files that may be unusable before training stops
 
 
@@ -41,7 +43,7 @@ class OptimizerConfig:
 class Run:
     """One experiment. What it does not say, it does not do."""
 
-    modality: Image
+    modality: Modality
     objective: JEPAConfig | MAEConfig
     data: DataConfig = DataConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -68,23 +70,87 @@ class Run:
     def batch(self, images: Sequence[Tensor] | Tensor, step: int, rows: Rows) -> Batch:
         """Decoded samples to what a step learns from: crops and masks, pure in (seed, step, row)."""
         view = self.modality.augment(images, self.seed, step, rows)
-        return self.objective.collate(view, self.modality, self.seed, step, rows)
+        return self.objective.collate(view, self.modality, self.seed, step, rows, step / self.steps)
+
+
+MODALITIES = {
+    "Image": "openjepa.modalities.image",
+    "Video": "openjepa.modalities.video",
+    "Audio": "openjepa.modalities.audio",
+    "Series": "openjepa.modalities.series",
+    "Points": "openjepa.modalities.points",
+    "Table": "openjepa.modalities.table",
+}  # class -> module; a user's own is stored as "module:Class"
+
+
+def modality_class(name: str) -> type[Modality]:
+    """The class that run.json calls `name`: one of MODALITIES, or "module:Class". ValueError where there is none."""
+    module, _, inside = name.rpartition(":") if ":" in name else (MODALITIES.get(name, ""), "", name)
+    if not module:
+        raise ValueError(f"no modality {name!r}; there are {', '.join(MODALITIES)}, and your own as 'module:Class'")
+    try:
+        found = getattr(importlib.import_module(module), inside)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"modality {name!r} cannot be imported ({error}); is the folder it lies in on PYTHONPATH?") from error
+    if not (isinstance(found, type) and issubclass(found, Modality)):
+        raise ValueError(f"{name!r} is not a Modality class, but {found!r}")
+    return found
+
+
+def modality_name(kind: type[Modality]) -> str:
+    """Inverse of modality_class."""
+    return kind.__name__ if MODALITIES.get(kind.__name__) == kind.__module__ else f"{kind.__module__}:{kind.__qualname__}"
+
+
+def _is_choice(hint: Any) -> bool:
+    """A union of dataclasses, perhaps with tuples of them: one of several kinds."""
+    return get_origin(hint) in (Union, UnionType) and any(is_dataclass(part) for part in get_args(hint))
 
 
 @cache
 def _converter() -> Any:
+    """Classes travel under "kind" wherever one of several may stand."""
     import cattrs
     from cattrs.preconf.json import make_converter
-    from cattrs.strategies import configure_tagged_union
-
-    from openjepa.masks.blocks import Blocks
-    from openjepa.masks.random import Random
 
     converter: cattrs.Converter = make_converter(forbid_extra_keys=True)
-    configure_tagged_union(Blocks | Random, converter, tag_name="kind")
-    configure_tagged_union(Random | Blocks, converter, tag_name="kind")
-    configure_tagged_union(JEPAConfig | MAEConfig, converter, tag_name="kind")
+
+    def write_choice(value: Any) -> Any:
+        if value is None:
+            return None
+        if isinstance(value, tuple):
+            return [write_choice(part) for part in value]
+        return {"kind": type(value).__name__, **converter.unstructure(value, type(value))}
+
+    def read_choice(data: Any, hint: Any) -> Any:
+        if data is None and type(None) in get_args(hint):
+            return None
+        if isinstance(data, list):
+            return tuple(read_choice(part, hint) for part in data)
+        kinds = {kind.__name__: kind for kind in get_args(hint) if isinstance(kind, type) and is_dataclass(kind)}
+        plain = dict(data)
+        kind = plain.pop("kind", None)
+        if kind not in kinds:
+            raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(kinds)}")
+        return converter.structure(plain, kinds[kind])
+
+    converter.register_structure_hook_func(_is_choice, read_choice)
+    converter.register_unstructure_hook_func(_is_choice, write_choice)
+    converter.register_structure_hook_func(lambda kind: kind is Modality, lambda data, _: read_modality(data))
+    converter.register_unstructure_hook_func(lambda kind: kind is Modality, write_modality)
     return converter
+
+
+def read_modality(data: dict[str, Any]) -> Modality:
+    """The modality that `write_modality` wrote. ValueError where its class is not there."""
+    plain = dict(data)
+    kind = modality_class(plain.pop("kind", "Image"))  # the first version held images only, and did not say so
+    return _converter().structure(plain, kind)  # type: ignore[no-any-return]
+
+
+def write_modality(value: Modality) -> dict[str, Any]:
+    """Plain JSON values, the class under "kind"."""
+    return {"kind": modality_name(type(value)), **_converter().unstructure(value, type(value))}
 
 
 def to_dict(run: Run) -> dict[str, Any]:

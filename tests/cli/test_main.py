@@ -55,7 +55,7 @@ def test_version(capsys):
     ("words", "error", "hint"),
     [
         (["trian"], "no command 'trian'", "did you mean train?"),
-        (["train"], "no recipe", "name one of image.ijepa"),
+        (["train"], "no recipe", "name one of audio.ajepa"),
         (["train", "image.ijpea"], "no recipe 'image.ijpea'", "did you mean 'image.ijepa'?"),
         (["train", "image.ijepa", "--step", "3"], "no option --step", "did you mean --steps?"),
         (["train", "--step", "3"], "no option --step", "did you mean --steps?"),

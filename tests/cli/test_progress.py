@@ -70,7 +70,7 @@ def test_on_a_terminal_a_panel_shows_the_six_numbers_and_gives_the_terminal_back
         "loss 0.1235",
         "position collapse",
         "turn it",
-        "1,240 images/s",
+        "1,240 samples/s",
         "waiting for data 4 %",
         "ETA",
         "kNN 50.0 %",

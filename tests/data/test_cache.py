@@ -19,13 +19,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many files were decoded."""
     calls: list[int] = []
     real = Image.decode
-    monkeypatch.setattr(Image, "decode", lambda self, data: (calls.append(len(data)), real(self, data))[1])
+    monkeypatch.setattr(Image, "decode", lambda self, data, at=None: (calls.append(len(data)), real(self, data))[1])
     return calls
 
 
 def folder() -> Path:
     """The one cache there is."""
-    (found,) = cache.home().glob("pixels-*")
+    (found,) = cache.home().glob("samples-*")
     return found
 
 
@@ -63,12 +63,12 @@ def test_a_changed_file_or_setting_has_another_cache(tmp_path: Path):
     assert torch.equal(changed.read([1])[0], torch.from_numpy(np.array(picture(7))).permute(2, 0, 1))
     open_dataset(str(data), Image(size=(8, 8), patch=(4, 4)), "on")
     open_dataset(str(data), Image(size=(16, 24), patch=(4, 4), flip=True), "on")  # no matter of decoding: shared
-    assert len(list(cache.home().glob("pixels-*"))) == 3
+    assert len(list(cache.home().glob("samples-*"))) == 3
 
 
 DAMAGE = {
-    "pixels cut": lambda f: os.truncate(f / "pixels.bin", 100),
-    "no pixels": lambda f: (f / "pixels.bin").unlink(),
+    "pixels cut": lambda f: os.truncate(f / "samples.bin", 100),
+    "no pixels": lambda f: (f / "samples.bin").unlink(),
     "index cut": lambda f: os.truncate(f / "index.npy", 100),
     "index empty": lambda f: os.truncate(f / "index.npy", 0),
     "no index": lambda f: (f / "index.npy").unlink(),
@@ -85,7 +85,7 @@ def test_a_half_cache_is_built_again(tmp_path: Path, damage: str):
     DAMAGE[damage](folder())
     again, _ = open_dataset(data, MODALITY, "on")
     assert same(again, open_dataset(data, MODALITY, "off")[0])
-    assert (folder() / "pixels.bin").stat().st_size == 3 * 3 * 32 * 40
+    assert (folder() / "samples.bin").stat().st_size == 3 * 3 * 32 * 40
 
 
 def test_a_build_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -110,8 +110,8 @@ def test_leftovers_of_a_killed_build_are_removed_once_they_are_old(tmp_path: Pat
     young, old = (done.with_name(f".{done.name}.{pid}.tmp") for pid in (1, 2))
     for left in (young, old):
         left.mkdir()
-        (left / "pixels.bin").write_bytes(b"half")
-    for path in (old, old / "pixels.bin"):
+        (left / "samples.bin").write_bytes(b"half")
+    for path in (old, old / "samples.bin"):
         os.utime(path, (time.time() - 2 * cache.STALE,) * 2)
     (done / "info.json").unlink()
     open_dataset(data, MODALITY, "on")

@@ -197,9 +197,9 @@ def within(seconds: int) -> Iterator[None]:
 class Slow(Files):
     """Long enough in a worker that it is killed there."""
 
-    def read(self, rows: object) -> list[torch.Tensor]:
+    def read(self, rows: object, at: object = None) -> list[torch.Tensor]:
         time.sleep(0.2)
-        return super().read(rows)  # type: ignore[arg-type,return-value]
+        return super().read(rows, at)  # type: ignore[arg-type,return-value]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker in /proc")

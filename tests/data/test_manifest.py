@@ -125,7 +125,7 @@ def test_what_is_no_image_is_listed(tmp_path: Path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "notes.txt").write_text("words")
     entries = {entry.path: (entry.kind, entry.reason) for entry in scan(tmp_path).entries}
-    assert entries == {"empty.jpg": ("bad", "the file is empty"), "notes.txt": ("note", "not an image, by its name")}
+    assert entries == {"empty.jpg": ("bad", "the file is empty"), "notes.txt": ("note", "not one of the images, by its name")}
 
 
 # -- what cannot be data
@@ -142,14 +142,14 @@ def test_data_that_is_none(tmp_path: Path):
     assert "it is empty" in refusal(tmp_path / "empty")
     (tmp_path / "words").mkdir()
     (tmp_path / "words/a.txt").write_text("words")
-    assert "none of them usable ('a.txt' not an image, by its name)" in refusal(tmp_path / "words")
+    assert "none of them usable ('a.txt' not one of the images, by its name)" in refusal(tmp_path / "words")
     assert "--data takes a folder of images" in refusal(tmp_path / "words")
     assert "no folder or tar" in refusal(tmp_path / "gone")
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         file.writestr("1.png", png())
     assert "is a zip; unpack it" in refusal(tmp_path / "a.zip")
     (tmp_path / "one.png").write_bytes(png())
-    assert f"is one image; give the folder it lies in, {str(tmp_path)!r}" in refusal(tmp_path / "one.png")
+    assert f"is one of the images; give the folder it lies in, {str(tmp_path)!r}" in refusal(tmp_path / "one.png")
     (tmp_path / "a.csv").write_text("1,2\n" * 1000)
     assert "is neither a folder nor a tar" in refusal(tmp_path / "a.csv")
     (tmp_path / "a.tar").touch()

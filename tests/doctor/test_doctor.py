@@ -29,7 +29,7 @@ def test_an_examination_looks_at_everything_and_writes_nothing(tmp_path):
     found = examine(run_on(folder), masks=50, steps=2, out=tmp_path / "runs/a", say=said.append)
     assert sorted(tmp_path.rglob("*")) == before
     assert found.data["images"] == 13 and found.data["unusable"] == 1 and found.data["sampled_bad"] == 1
-    assert found.data["labels"] == {"class": 2} and found.data["decoded_heights"] == [40, 48]
+    assert found.data["labels"] == {"class": 2} and found.data["decoded"][0] == [40, 48]
     assert found.masks.samples == 50 and found.model["tokens"] == 24
     assert found.speed["seconds"] > 0 and found.speed["expected_mb"] >= found.model["state"] / 2**20
     assert found.speed["eta_s"] == pytest.approx(10 * (found.speed["seconds"] + found.speed["load"]))

@@ -80,3 +80,51 @@ def test_a_grid_has_tokens(grid: tuple[int, ...]) -> None:
 def test_one_token_cannot_be_split() -> None:
     with pytest.raises(ValueError, match="smaller patches"):
         Random()((1, 1), 0, 0, [0])
+
+
+@given(lengths=st.lists(st.integers(2, 12), min_size=1, max_size=6), ratio=st.floats(0.05, 0.95), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_ragged_samples_share_out_their_own_tokens(lengths: list[int], ratio: float, seed: int) -> None:
+    rows = list(range(len(lengths)))
+    masks = Random(ratio=ratio).ragged(lengths, 12, seed, 3, rows)
+    here = torch.ones_like(masks.context, dtype=torch.bool) if masks.context_valid is None else masks.context_valid
+    asked = torch.ones_like(masks.targets, dtype=torch.bool) if masks.target_valid is None else masks.target_valid
+    assert here.any(0).all()  # no longer than the longest
+    assert asked.any(0).all()
+    for i, n in enumerate(lengths):
+        context, target = masks.context[i][here[i]].tolist(), masks.targets[i][asked[i]].tolist()
+        assert sorted(context + target) == list(range(n))
+        assert len(context) == min(max(int(n * (1 - ratio) + 1e-6), 1), n - 1)
+        assert context == sorted(context)
+        assert target == sorted(target)
+        assert not (~here[i][: len(context)]).any()  # padding comes last and points at padding
+        assert (masks.context[i][~here[i]] >= n).all()
+        assert (masks.targets[i][~asked[i]] >= n).all()
+        alone = Random(ratio=ratio).ragged([n], 12, seed, 3, [i])
+        assert alone.context[0].tolist() == context
+        assert alone.targets[0, 0].tolist() == target
+
+
+def test_full_length_samples_are_masked_as_ever() -> None:
+    plain, ragged = Random()((5, 7), 1, 2, [3, 4]), Random().ragged([35, 35], 35, 1, 2, [3, 4])
+    assert torch.equal(plain.context, ragged.context)
+    assert torch.equal(plain.targets, ragged.targets)
+    assert ragged.context_valid is None
+    assert ragged.target_valid is None
+
+
+def test_real_tokens_may_lie_anywhere() -> None:
+    """A table with missing cells: every real one is seen or asked for, no missing one is."""
+    valid = torch.tensor([[False, True, True, False, True, True], [True, False, False, False, False, True]])
+    masks = Random(ratio=0.5).among((6,), valid, 0, 0, [0, 1])
+    assert masks.context_valid is not None
+    assert masks.target_valid is not None
+    for i, wanted in enumerate(([1, 2, 4, 5], [0, 5])):
+        context, target = masks.context[i][masks.context_valid[i]], masks.targets[i][masks.target_valid[i]]
+        assert sorted([*context.tolist(), *target.tolist()]) == wanted
+        assert len(context) == len(target)
+
+
+def test_a_sample_too_short_to_split_is_named() -> None:
+    with pytest.raises(ValueError, match="sample 8 has 1 real tokens"):
+        Random().ragged([5, 1], 5, 0, 0, [7, 8])

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import pytest
 import torch
 
 from openjepa.masks.random import Random
@@ -53,3 +54,27 @@ def test_only_hidden_patches_are_scored_and_only_visible_ones_are_read():
     goals = pixel_targets(grid.patchify(x).values, True).gather(1, masks.targets[:, 0, :, None].expand(-1, -1, grid.patch_dim))
     wanted = (still.guesses[:, 0] - goals).square().mean()
     torch.testing.assert_close(objective.loss(batch, 0.0).loss, wanted)
+
+
+def test_videomae_normalises_each_channel_of_a_cube():
+    """A slow loop over cubes and channels of a clip, straight from the pixels."""
+    torch.manual_seed(0)
+    grid, x = Grid(channels=3, size=(4, 10, 14), patch=(2, 5, 7)), 3 + torch.randn(2, 3, 4, 10, 14)
+    found = grid.unpatchify(pixel_targets(grid.patchify(x).values, True, 3))
+    for t, h, w in ((0, 0, 0), (2, 5, 0), (0, 5, 7), (2, 0, 7)):
+        for channel in range(3):
+            cube = x[1, channel, t : t + 2, h : h + 5, w : w + 7].double()
+            std = ((cube - cube.mean()).square().sum() / (cube.numel() - 1)).sqrt()
+            wanted = (cube - cube.mean()) / (std + 1e-6)
+            torch.testing.assert_close(found[1, channel, t : t + 2, h : h + 5, w : w + 7].double(), wanted, atol=1e-5, rtol=0)
+
+
+def test_the_setting_reaches_the_goals():
+    grid, x = Grid(channels=3, size=(20, 28), patch=(5, 7)), torch.randn(3, 3, 20, 28)
+    config = replace(TINY, per_channel=True)
+    batch = config.collate(x, grid, 0, 0, [0, 1, 2])
+    index = batch.masks[0].targets[:, 0, :, None].expand(-1, -1, grid.patch_dim)
+    goals = config.build(grid).predict(batch).goals[:, 0]
+    assert torch.equal(goals, pixel_targets(grid.patchify(x).values, True, 3).gather(1, index))
+    with pytest.raises(ValueError, match="norm_pix is off"):
+        replace(TINY, per_channel=True, norm_pix=False)

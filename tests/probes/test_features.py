@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from openjepa.probes.features import content, extract, extract_all, load
+from openjepa.probes.features import extract, extract_all, load
+from openjepa.probes.reading import content
 from tests.probes.made import MODALITY, Known, Made, pictures, vit
 
 

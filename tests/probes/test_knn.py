@@ -69,3 +69,15 @@ def test_refuses_one_class_and_broken_features():
     x[2, 1] = torch.nan
     with pytest.raises(ValueError, match="1 of 6 feature rows hold NaN"):
         knn.predict(x, torch.arange(6), x, 6)
+
+
+def test_neighbours_found_once_answer_every_question_as_if_found_anew():
+    torch.manual_seed(0)
+    x, test = torch.randn(301, 6), torch.randn(97, 6)
+    near = knn.search(x, test)
+    for classes in (2, 5):
+        y = torch.randint(0, classes, (301,))
+        fresh, again = knn.predict(x, y, test, classes, chunk=10), knn.predict(x, y, test, classes, near=near)
+        assert all(torch.equal(fresh[k], again[k]) for k in knn.NEIGHBOURS)
+    cosines = torch.nn.functional.cosine_similarity((test - x.mean(0))[:, None], (x - x.mean(0))[None], dim=2)
+    torch.testing.assert_close(near.cosines, cosines.sort(descending=True).values[:, :200], atol=1e-5, rtol=1e-5)

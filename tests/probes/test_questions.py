@@ -3,6 +3,7 @@ import torch
 
 from openjepa.data.labels import LabelSet
 from openjepa.probes.questions import Labelled, held_out_rows, questions
+from openjepa.probes.splits import Groups
 from tests.probes.made import Made, bright
 
 
@@ -56,3 +57,17 @@ def test_held_out_rows_are_a_fifth_of_each_class_and_never_learnt_from():
     assert sorted(kept + held) == list(range(60))
     assert torch.tensor(held).remainder(3).bincount().tolist() == [4, 4, 4]
     assert held_out_rows(asked, seed=0) == (kept, held) != held_out_rows(asked, seed=1)
+
+
+def test_held_out_groups_are_whole_and_the_wanted_ones():
+    data = bright(60)
+    asked, _ = questions(Labelled("a", data, data.labels), None, None)
+    groups = Groups(torch.arange(60) // 12, ("a", "b", "c", "d", "e"))
+    kept, held = held_out_rows(asked, 0, groups)
+    assert len(held) == 12 and len({row // 12 for row in held}) == 1 and sorted(kept + held) == list(range(60))
+    assert held_out_rows(asked, 0, groups, ("b", "e"))[1] == [*range(12, 24), *range(48, 60)]
+    with pytest.raises(ValueError, match="no group 'f'"):
+        held_out_rows(asked, 0, groups, ("f",))
+    by_class = Groups(torch.arange(60) % 3, ("x", "y", "z"))
+    with pytest.raises(ValueError, match="without the groups y no sample of class 'light' is left to learn from"):
+        held_out_rows(asked, 0, by_class, ("y",))

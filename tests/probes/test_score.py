@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from openjepa.data.labels import LabelSet
+from openjepa.probes.attentive import Attentive
 from openjepa.probes.questions import Labelled
 from openjepa.probes.report import METHODS
-from openjepa.probes.score import Settings, probe, read, score, with_pixels
+from openjepa.probes.score import probe, score
+from openjepa.probes.sides import Settings, patch_code, read, with_pixels
 from openjepa.train import train
 from tests.probes.made import Known, Made, bright, pictures, vit
 from tests.tiny import RUN, photos, run_on
@@ -104,6 +106,21 @@ def test_several_questions_are_asked_all_or_the_chosen_one():
     assert next(row for row in chosen.rows if row.method == "chance").accuracy == 0.5
 
 
+def test_questions_asked_together_are_answered_as_if_alone():
+    """Neighbours found for one question serve another only where the same samples are asked of."""
+    data, test = bright(90), bright(60, seed=1, fingerprint="test")
+    for side in (data, test):
+        count = len(side)
+        side.labels["parity"] = LabelSet(("even", "odd"), torch.arange(count) % 2)
+        side.labels["some"] = LabelSet(("even", "odd"), torch.where(torch.arange(count) % 4 < 3, torch.arange(count) % 2, -1))
+        side.labels["others"] = LabelSet(("even", "odd"), torch.where(torch.arange(count) % 4 > 0, torch.arange(count) % 2, -1))
+    bundles = {"encoder": vit(), "untrained": vit(seed=1)}
+    together = score(bundles, labelled(data), labelled(test), Settings(("knn",)))
+    for name in data.labels:
+        alone = score(bundles, labelled(data), labelled(test), Settings(("knn",), labels=(name,)))
+        assert [row for row in together.rows if row.label == name] == alone.rows
+
+
 def test_samples_without_a_label_are_not_asked():
     data, test = bright(90), bright(60, seed=1, fingerprint="test")
     test.labels["class"].values[:30] = -1
@@ -138,11 +155,96 @@ def test_pixel_axes_come_from_train_alone():
     [
         ({"probes": ("knnn",)}, "no probe 'knnn', did you mean 'knn'.*there are knn, linear, 1-shot, 5-shot, 1%"),
         ({"pooling": "tokens"}, "pooling 'tokens' gives many features per image"),
+        ({"clips": 0}, "clips is 0; at least 1"),
+        ({"held_out": ("s1",)}, "held_out names the groups s1, but group does not say"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(how, message):
     with pytest.raises(ValueError, match=message):
         Settings(**how)
+
+
+QUICK = Attentive(rates=(3e-3, 1e-3), decays=(0.01,), epochs=6, batch_size=32)
+
+
+def test_the_attentive_probe_stands_beside_the_same_floors(tmp_path):
+    """The untrained slot holds the very same encoder; brightness is in every patch, so raw patches tell it, too."""
+    bundles = {"encoder": vit(), "untrained": vit()}
+    settings = Settings(("knn", "attentive"), attentive=QUICK)
+    train_side, test_side = labelled(bright(300)), labelled(bright(90, seed=1, fingerprint="test"))
+    scored = score(bundles, train_side, test_side, settings, cache_dir=tmp_path)
+    found = rows(scored, "attentive")
+    assert tuple(found) == METHODS and found["encoder"].accuracy == found["untrained"].accuracy
+    assert found["encoder"].gains["untrained"] == (0, 0, 0) and found["pixels"].accuracy > 0.95
+    assert found["encoder"].detail["heads_tried"] == 2 and found["encoder"].detail["validation_samples"] == 30
+    assert found["encoder"].per_class["dark"][1] == 30 and json.dumps(found["encoder"].detail)
+    (note,) = [
+        note for note in scored.notes if note.startswith("attentive on class: 2 heads were tried, the best on 30 validation samples")
+    ]
+    assert "the probe has" in note and "the encoder" in note
+    assert any("was chosen on only 30 validation samples" in warning for warning in scored.warnings)
+    assert len(list(tmp_path.glob("*.tokens"))) == 4  # encoder and pixels, train and test; equal weights share a file
+
+
+def test_tokens_are_kept_and_not_encoded_again(tmp_path):
+    data, test = bright(60), bright(30, seed=1, fingerprint="test")
+    bundles, settings = {"encoder": Known(brightness)}, Settings(("attentive",), attentive=replace(QUICK, epochs=1))
+    first = score(bundles, labelled(data), labelled(test), settings, cache_dir=tmp_path)
+    bundles["encoder"].encoder.calls = 0
+    again = score(bundles, labelled(data), labelled(test), settings, cache_dir=tmp_path)
+    assert bundles["encoder"].encoder.calls == 0 and again.rows == first.rows
+    data.bad = {4: "truncated"}  # a file broke since: rows must mean the same samples for every method
+    less = score(bundles, labelled(data), labelled(test), settings, cache_dir=tmp_path)
+    assert less.bad == [("made/004.png", "truncated")] and rows(less, "attentive")["encoder"].detail["validation_samples"] == 6
+
+
+class Named(Made):
+    """Pictures whose names tell a group."""
+
+    def name(self, row):
+        return f"class/{row % 5}-{row:03d}.png"
+
+
+def test_no_split_cuts_a_group():
+    data = bright(150)
+    named = Named(data.images, data.labels)
+    settings = Settings(("linear", "attentive"), group=r"/(\d)-", attentive=replace(QUICK, epochs=1))
+    scored = score({"encoder": vit()}, labelled(named, "./here"), None, settings)
+    (note,) = [note for note in scored.notes if note.startswith("no test set")]
+    assert note.startswith("no test set: 30 samples, the whole group '") and note.endswith("of 5, were held out of ./here")
+    assert rows(scored, "attentive")["encoder"].detail["validation_samples"] == 30
+    asked = replace(settings, held_out=("1", "3"), probes=("knn",))
+    scored = score({"encoder": vit()}, labelled(named), None, asked)
+    assert "60 samples, the whole groups '1', '3' of 5" in scored.notes[0]
+    assert sum(count for _, count in rows(scored)["encoder"].per_class.values()) == 60
+
+
+def test_groups_on_both_sides_and_groups_that_cannot_be_spared_are_told():
+    data = bright(60)
+    named = Named(data.images, data.labels)
+    scored = score({"encoder": vit()}, labelled(named), labelled(named), Settings(("knn",), group=r"/(\d)-"))
+    assert any("60 of 60 test samples are of groups that are also in train ('0', '1'" in warning for warning in scored.warnings)
+    two = Named(data.images, data.labels)
+    two.name = lambda row: f"{row % 2}-{row}.png"
+    scored = score({"encoder": vit()}, labelled(two), None, Settings(("linear",), group=r"^(\d)-"))
+    assert any("chosen on samples of the same groups, because the 30 samples to split are of one group" in note for note in scored.notes)
+
+
+def test_clips_are_averaged_and_their_tokens_stand_side_by_side():
+    class Timed(Made):
+        def read(self, rows, at=(0.5,)):
+            return [(self.images[row].float() * at[0]).to(torch.uint8) for row in rows]
+
+    data, bundle = Timed(pictures(9), {}), vit()
+    side = read({"encoder": bundle}, data, list(range(9)), Settings(clips=2), None)
+    tokens = [bundle.encode(torch.stack(data.read(range(9), [place]))).tokens for place in (0.25, 0.75)]
+    torch.testing.assert_close(side.x["encoder"], (tokens[0].mean(1) + tokens[1].mean(1)) / 2)
+    assert side.pixels.x.shape == (9, 2 * 3 * 8 * 12)
+    code = patch_code(bundle, data, range(9), 2, 0)
+    side = read({"encoder": bundle}, data, list(range(9)), Settings(("attentive",), clips=2), None, code)
+    got, _ = side.tokens["encoder"].batch(slice(None))
+    torch.testing.assert_close(got, torch.cat(tokens, 1), atol=2e-3, rtol=1e-3)
+    assert side.tokens["pixels"].tokens == 12
 
 
 @pytest.fixture(scope="module")

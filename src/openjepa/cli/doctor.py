@@ -4,7 +4,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 def command(words: Sequence[str]) -> int:
     own, by_path = split(words)
     options, unknown = parse(DoctorOptions, own, prog="openjepa doctor")
+    if options.modality and not options.recipe:
+        refuse([*unknown, *by_path], own, option_flags(DoctorOptions), "openjepa doctor")
+        return conformance(options)
     if not options.recipe:
         refuse([*unknown, *by_path], own, option_flags(DoctorOptions), "openjepa doctor")
         return machine_only(options)
@@ -49,6 +52,29 @@ def machine_only(options: DoctorOptions) -> int:
     found = Diagnosis(machine(options.device or "auto", options.precision or "auto", 384))
     print(json.dumps(found.to_dict()) if options.json else text(found).replace("\n\nnothing to complain about", ""))
     return 0
+
+
+def conformance(options: DoctorOptions) -> int:
+    """Whether a modality keeps the laws of training: on made samples, and with --data on its own files, too."""
+    from openjepa.cli.settings import own_modality
+    from openjepa.doctor.conformance import broken, check
+
+    modality = own_modality(options.modality or "")
+    samples, files = None, list[bytes]()
+    if options.data:
+        from openjepa.data.dataset import Files, open_dataset
+
+        dataset, _ = open_dataset(options.data, modality, "off")
+        samples = list(dataset.read(range(min(3, len(dataset)))))
+        if isinstance(dataset, Files):
+            read = [dataset.manifest.read(row) for row in range(min(3, len(dataset)))]
+            files = [data for data in read if isinstance(data, bytes)]
+    found = check(modality, samples, files)
+    if options.json:
+        print(json.dumps({"modality": options.modality, "laws": [asdict(one) for one in found]}))
+    else:
+        print(f"{options.modality}: {modality}\n" + "\n".join(map(str, found)))
+    return int(any(broken(found)))
 
 
 def say(line: str) -> None:

@@ -9,11 +9,12 @@ from importlib import import_module
 from openjepa import __version__
 
 COMMANDS = {
-    "train": "pretrain an encoder on a folder of images, or go on with a run",
+    "train": "pretrain an encoder on a folder of images, videos or sounds, or go on with a run",
     "probe": "score a frozen encoder beside chance, pixels and its untrained self",
     "runs": "list runs, or show one",
     "doctor": "look at machine, data, masks, memory and speed before spending anything",
     "report": "write report.html of a run",
+    "new": "write a commented template: new modality NAME",
 }
 OK, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130
 

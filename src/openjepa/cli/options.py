@@ -32,7 +32,8 @@ class TrainOptions(Common):
     """The settings everyone needs; all others are reached by path, as in --objective.predictor.depth 4."""
 
     recipe: Recipe = ""  # what to train, e.g. image.ijepa
-    data: Text = None  # folder or .tar of images, or world:tabletop; labels are not needed
+    data: Text = None  # folder or .tar of images, videos or sounds, or a made world (world:tabletop); labels are not needed
+    modality: Text = None  # your own kind of data, module:object, in place of the recipe's
     out: Folder = None  # new folder of the run; by default runs/<recipe>-<number>
     steps: Count = None  # optimizer steps
     epochs: Number = None  # passes over the data, instead of --steps
@@ -58,15 +59,19 @@ class TrainOptions(Common):
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeOptions(Common):
-    """Score a frozen encoder on labelled images, beside chance, pixels and its untrained self."""
+    """Score a frozen encoder on labelled samples, beside chance, pixels and its untrained self."""
 
     run: RunFolder  # run folder
     data: str  # labelled images to fit the probes on: class subfolders, .tar, or world:tabletop
     test: Text = None  # labelled images to score on; by default a fifth of --data
-    probes: tuple[str, ...] = ("knn", "linear")  # knn, linear, 1-shot, 5-shot, 1%
+    probes: tuple[str, ...] = ("knn", "linear")  # knn, linear, attentive, 1-shot, 5-shot, 1%
     labels: tuple[str, ...] = ()  # which questions, where the data has several (world: shape, colour, ...)
     pooling: Literal["mean", "last4"] = "mean"  # mean of tokens, or of the last 4 layers side by side
     layer: int = -1  # -1 is the last
+    group: Text = None  # regular expression on file names; its first group (speaker, fold) is never cut by a split
+    held_out: tuple[str, ...] = ()  # groups to score on where there is no --test; by default about a fifth
+    clips: int = 1  # of a video or sound that is longer than a view, spread evenly over it
+    attentive_depth: int = 1  # blocks of the attentive probe: 1 as V-JEPA, 4 as V-JEPA 2
     step: Count = None  # of the checkpoint; by default the newest
     seed: int = 0
     cache: Literal["auto", "on", "off"] = "auto"  # decoded pixels on disk
@@ -87,6 +92,7 @@ class DoctorOptions(Common):
 
     recipe: Recipe = ""  # without one: the machine only
     data: Text = None  # as for train
+    modality: Text = None  # module:object, as for train; without a recipe: whether your modality keeps the laws of training
     steps: Count = None
     epochs: Number = None
     batch_size: Count = None
@@ -95,6 +101,14 @@ class DoctorOptions(Common):
     precision: Precision = None
     workers: Count = None
     picture: Text = None  # masks on the data's own images: a .png to write, or - for the terminal
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewOptions(Common):
+    """`openjepa new modality NAME` writes NAME.py, a commented one-file modality, and test_NAME.py, its conformance test."""
+
+    words: Annotated[tuple[str, ...], Positional, arg(metavar="modality NAME", help_behavior_hint="")] = ()  # modality NAME
+    folder: Annotated[Path, arg(name="in")] = Path()  # where to write
 
 
 @dataclass(frozen=True, kw_only=True)

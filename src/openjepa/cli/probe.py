@@ -12,6 +12,7 @@ def command(words: Sequence[str]) -> int:
     options, unknown = parse(ProbeOptions, words, prog="openjepa probe")
     refuse(unknown, words, option_flags(ProbeOptions), "openjepa probe")
     from openjepa.cli.progress import Progress
+    from openjepa.probes.attentive import Attentive
     from openjepa.probes.score import probe
 
     with Progress(live=False, quiet=options.quiet) as progress:
@@ -25,6 +26,10 @@ def command(words: Sequence[str]) -> int:
             layer=options.layer,
             step=options.step,
             seed=options.seed,
+            clips=options.clips,
+            group=options.group,
+            held_out=options.held_out,
+            attentive=Attentive(depth=options.attentive_depth),
             cache=options.cache,
             device=options.device,
             on_event=progress,

@@ -72,7 +72,7 @@ class Progress:
         info = event.get("run", {})
         self.first, self.steps = event["step"], event["steps"]
         self.began = self.logged = time.monotonic()
-        self.head = f"{info.get('recipe') or 'run'} · {event['images']:,} images · {info.get('device', '')} {info.get('precision', '')} · {event['out']}"
+        self.head = f"{info.get('recipe') or 'run'} · {event['images']:,} {info.get('data', {}).get('kind', 'images')} · {info.get('device', '')} {info.get('precision', '')} · {event['out']}"
         why = f" ({event['why']})" if event.get("why") else ""
         resumed = f", from step {self.first}" if self.first else ""
         self.line(f"{self.head}{resumed}{why}")
@@ -147,7 +147,7 @@ class Progress:
             Text(f"step {step}/{self.steps}", style="bold"),
             ProgressBar(total=max(self.steps, 1), completed=step, width=30),
             f"epoch {row.get('epoch', 0):.1f}",
-            f"{row.get('images_per_s') or 0:,.0f} images/s",
+            f"{row.get('images_per_s') or 0:,.0f} samples/s",
             f"waiting for data {100 * (row.get('data_wait') or 0):.0f} %",
             f"ETA {'-' if eta is None else duration(eta)}",
         )

@@ -162,7 +162,9 @@ def show(options: RunsOptions) -> int:
         "recipe": run["recipe"],
         "command": info.get("command"),
         "status": f"{run['status']}, step {cells(run)[3] or '-'}",
-        "data": f"{data.get('path')}, {data.get('images')} images, fingerprint {str(data.get('fingerprint'))[:12]}" if data else None,
+        "data": f"{data.get('path')}, {data.get('images')} {data.get('kind', 'images')}, fingerprint {str(data.get('fingerprint'))[:12]}"
+        if data
+        else None,
         "where": " ".join(str(info[k]) for k in ("device", "precision", "platform") if k in info) or None,
         "versions": ", ".join(f"{k} {v}" for k, v in (info.get("versions") or {}).items()) or None,
         "created": run["created"],

@@ -3,14 +3,17 @@
 import inspect
 import re
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from openjepa.cli.parse import Usage, near, parse, refuse, unjoin
+from openjepa.modalities.modality import Modality
 from openjepa.run import Run, leaves
 
 ON, OFF = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
@@ -37,6 +40,26 @@ def flags(run: Run) -> list[str]:
 def name(path: str) -> str:
     """A path as people type it."""
     return "--" + path.replace("_", "-")
+
+
+# -- a modality of the user's
+
+
+def own_modality(spec: str) -> Modality:
+    """The modality that module:object names; a class stands for itself with its defaults. Usage says what is wrong."""
+    module, colon, name = spec.partition(":")
+    if not colon:
+        raise Usage(f"--modality is {spec!r}", "write module:object, for example mysensor:MySensor for the class in mysensor.py")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise Usage(f"--modality {spec}: {error}", "the file must lie in this folder or on PYTHONPATH") from error
+    found = found() if isinstance(found, type) else found
+    if not isinstance(found, Modality):
+        raise Usage(f"--modality {spec} is a {type(found).__name__}", "a subclass of openjepa.modalities.modality.Modality is wanted")
+    return found
 
 
 # -- one of several classes
@@ -104,9 +127,16 @@ def negated(flag: str) -> str:
 # -- a run as words
 
 
-def command(recipe: str, base: Run, run: Run, out: Path | None = None) -> list[str]:
-    """The shortest command that trains `run`: what differs from its recipe, and where to write."""
-    words = ["openjepa", "train", recipe, *changes(base, run)]
+def command(recipe: str, base: Run, run: Run, out: Path | None = None, modality: str | None = None) -> list[str]:
+    """The shortest command that trains `run`: what differs from its recipe, and where to write.
+
+    `modality` is what --modality named.
+    """
+    words = ["openjepa", "train", recipe]
+    if modality:
+        words += ["--modality", modality]
+        base = replace(base, modality=own_modality(modality))
+    words += changes(base, run)
     return [*words, "--out", str(out)] if out else words
 
 

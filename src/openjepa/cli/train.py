@@ -62,7 +62,7 @@ def command(words: Sequence[str]) -> int:
 def about() -> str:
     listed = "\n".join(f"  {name:24} {text}" for name, text in recipes.names().items())
     return (
-        f"Pretrain an encoder on a folder of images.\n\nRecipes:\n{listed}\n\n"
+        f"Pretrain an encoder on a folder of images, videos, sounds or data of your own.\n\nRecipes:\n{listed}\n\n"
         "Every other setting by path, e.g. --objective.predictor.depth 4; `openjepa train RECIPE --print-config` lists them."
     )
 
@@ -87,10 +87,11 @@ def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: S
         recipe, base = str(saved.info.get("recipe", "")), saved.run
     else:
         recipe, base = options.recipe, recipes.load(options.recipe)
-    from openjepa.cli.settings import apply, flags
+    from openjepa.cli.settings import apply, flags, own_modality
 
-    refuse(unknown, own, [*option_flags(type(options)), *flags(base)], prog)
-    run = apply(base, by_path, prog) if by_path else base
+    run = replace(base, modality=own_modality(options.modality)) if options.modality else base
+    refuse(unknown, own, [*option_flags(type(options)), *flags(run)], prog)
+    run = apply(run, by_path, prog) if by_path else run
     given = {name: getattr(options, name, None) for name in OWN}
     run = replace(run, **{name: value for name, value in given.items() if value is not None})
     data, max_bad = options.data, getattr(options, "max_bad", None)
@@ -114,7 +115,8 @@ def check(options: TrainOptions, run: "Run") -> None:
     if options.epochs is not None and options.steps is not None:
         raise Usage("--steps and --epochs both say how long to train", "give one of them")
     if not run.data.path:
-        raise Usage("no data", "name a folder of images, a .tar of images, or world:tabletop with --data")
+        kind = run.modality.kind
+        raise Usage("no data", f"name a folder of {kind}, a .tar of {kind}, or a made world (world:tabletop) with --data")
 
 
 def steps_of(epochs: float, run: "Run") -> int:
@@ -141,7 +143,7 @@ def retold(options: TrainOptions, chosen: Chosen, out: Path | None) -> list[str]
 
     if options.resume is not None:
         return ["openjepa", "train", "--resume", str(options.resume), *changes(chosen.base, chosen.run)]
-    return command(chosen.recipe, chosen.base, chosen.run, out)
+    return command(chosen.recipe, chosen.base, chosen.run, out, options.modality)
 
 
 # -- doing it
@@ -179,7 +181,7 @@ def go(options: TrainOptions, chosen: Chosen) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
-    print_result(options, out, result)
+    print_result(options, out, result, chosen.run)
     collapsed = str(result.metrics.get("verdict", "")).endswith("collapse")
     if collapsed and options.fail_on_collapse:
         print(f"error: {result.metrics['verdict']}\nhint: {result.metrics.get('advice', '')}", file=sys.stderr)
@@ -187,7 +189,7 @@ def go(options: TrainOptions, chosen: Chosen) -> int:
     return OK
 
 
-def print_result(options: TrainOptions, out: Path, result: "TrainResult") -> None:
+def print_result(options: TrainOptions, out: Path, result: "TrainResult", run: "Run") -> None:
     """Paths, verdict, the next commands and how to use the encoder, on stdout."""
     from openjepa.checkpoint import checkpoints
     from openjepa.cli.progress import duration, short
@@ -209,7 +211,8 @@ def print_result(options: TrainOptions, out: Path, result: "TrainResult") -> Non
     print(f"encoder {saved / 'encoder.safetensors'}\n\nnext")
     print(f"  openjepa probe {folder} --data LABELLED --test LABELLED_TEST\n  openjepa report {folder}\n\nuse it")
     print(f"  import openjepa\n  encoder = openjepa.load_encoder({str(out)!r})")
-    print('  features = encoder.encode(["photo.jpg"]).pooled  # one row per image; .tokens has one per patch')
+    file = "photo.jpg" if run.modality.kind == "images" else f"sample{min(run.modality.suffixes, default='.npy')}"
+    print(f"  features = encoder.encode([{file!r}]).pooled  # one row per sample; .tokens has one per patch")
 
 
 def count_bad(ledger: Path) -> int:

@@ -1,8 +1,9 @@
-"""Decoded pixels on disk, uint8, so that only the first epoch of the first run decodes."""
+"""Decoded samples on disk, so that only the first epoch of the first run decodes."""
 
 import dataclasses
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -19,50 +20,52 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openjepa.data.ledger import LedgerEntry
-from openjepa.modalities.image import BadSample
+from openjepa.modalities.modality import BadSample
 
 if TYPE_CHECKING:
     from openjepa.data.dataset import Files
 
-VERSION = 2  # of decoding: rises when the same file gives other pixels
+VERSION = 3  # of decoding: rises when the same file gives other numbers
 LIMIT = 2 * 2**30  # bytes up to which "auto" keeps a cache
 SAMPLE = 32  # files decoded to estimate the size
-CHUNK = 1024  # pictures decoded at a time: bounds what waits in memory
+CHUNK = 1024  # samples decoded at a time: bounds what waits in memory
 STALE = 86_400.0  # seconds after which an unfinished cache is taken for a dead one
 
 
 @dataclass(frozen=True)
 class Store:
-    """One cache folder: pixels.bin, index.npy [n 3] of (offset, height, width), info.json."""
+    """One cache folder: samples.bin, index.npy [n 1+axes] of (offset in numbers, shape [c *axes]), info.json."""
 
     path: Path
+    dtype: np.dtype[Any]
     index: NDArray[np.int64]
-    bad: dict[int, str]  # row -> why it has no pixels
+    bad: dict[int, str]  # row -> why it is not there
     notes: list[LedgerEntry]
 
     @cached_property
-    def pixels(self) -> NDArray[np.uint8]:
-        return np.memmap(self.path / "pixels.bin", np.uint8, "r")
+    def numbers(self) -> NDArray[Any]:
+        return np.memmap(self.path / "samples.bin", self.dtype, "c")  # copy on write: torch wants what it may write to
 
     @cached_property
-    def shape(self) -> tuple[int, int] | None:
-        """Height and width if all pictures share them."""
-        sizes = {(int(h), int(w)) for h, w in np.unique(self.index[:, 1:], axis=0) if h}
-        return sizes.pop() if len(sizes) == 1 else None
+    def shape(self) -> tuple[int, ...] | None:
+        """[c *axes] if all samples share it."""
+        shapes = {tuple(map(int, shape)) for shape in np.unique(self.index[:, 1:], axis=0) if shape.all()}
+        return shapes.pop() if len(shapes) == 1 else None
 
     def read(self, rows: NDArray[np.int64]) -> list[Tensor] | Tensor:
-        """uint8 [b 3 h w] if all pictures of the store share a size, else a list of [3 h w]."""
+        """[b c *axes] if all samples of the store share a shape, else a list of [c *axes]."""
         if self.shape:
-            each = 3 * self.shape[0] * self.shape[1]
-            return torch.from_numpy(self.pixels.reshape(-1, 3, *self.shape)[self.index[rows, 0] // each])
-        found = []
-        for offset, h, w in self.index[rows]:
-            found.append(torch.from_numpy(self.pixels[offset : offset + 3 * h * w].reshape(3, h, w).copy()))
-        return found
+            return torch.from_numpy(self.numbers.reshape(-1, *self.shape)[self.index[rows, 0] // math.prod(self.shape)])
+        return [self.sample(int(row)).clone() for row in rows]
+
+    def sample(self, row: int) -> Tensor:
+        """[c *axes], not copied."""
+        offset, *shape = self.index[row].tolist()
+        return torch.from_numpy(self.numbers[offset : offset + math.prod(shape)].reshape(shape))
 
     def __getstate__(self) -> dict[str, Any]:
         """What goes to a worker process: the memory map is opened again there, not sent."""
-        return {k: v for k, v in self.__dict__.items() if k != "pixels"}
+        return {k: v for k, v in self.__dict__.items() if k != "numbers"}
 
 
 def home() -> Path:
@@ -77,9 +80,10 @@ def open_store(files: "Files", always: bool) -> Store | None:
 
     OSError when it cannot be written; no half cache stays behind.
     """
-    settings = {k: v for k, v in dataclasses.asdict(files.modality).items() if k in ("size", "crop_scale")}
-    told = [VERSION, PIL.__version__, files.fingerprint, settings]
-    path = home() / f"pixels-{hashlib.blake2b(json.dumps(told).encode(), digest_size=12).hexdigest()}"
+    kept, kind = files.modality.decoded_by, type(files.modality)
+    settings = {k: v for k, v in dataclasses.asdict(files.modality).items() if kept is None or k in kept}
+    told = [VERSION, PIL.__version__, files.fingerprint, f"{kind.__module__}:{kind.__qualname__}", settings]
+    path = home() / f"samples-{hashlib.blake2b(json.dumps(told).encode(), digest_size=12).hexdigest()}"
     if store := load(path):
         return store
     if not always and not worthwhile(files):
@@ -93,21 +97,22 @@ def load(path: Path) -> Store | None:
     """A finished and whole cache, if there is one."""
     try:
         info: dict[str, Any] = json.loads((path / "info.json").read_text())
-        whole = (path / "pixels.bin").stat().st_size == info["bytes"]
+        np.dtype(info["dtype"])
+        whole = (path / "samples.bin").stat().st_size == info["bytes"]
         index = np.load(path / "index.npy")
-    except (OSError, EOFError, ValueError, KeyError):  # missing, or damaged and so built again
+    except (OSError, EOFError, ValueError, KeyError, TypeError):  # missing, or damaged and so built again
         return None
     notes = [LedgerEntry(**note) for note in info["notes"]]
-    return Store(path, index, {int(row): reason for row, reason in info["bad"].items()}, notes) if whole else None
+    return Store(path, np.dtype(info["dtype"]), index, {int(row): reason for row, reason in info["bad"].items()}, notes) if whole else None
 
 
 def worthwhile(files: "Files") -> bool:
-    """Whether the decoded pixels are few enough for the limit and the disk."""
+    """Whether the decoded samples are few enough for the limit and the disk."""
     rows = np.linspace(0, len(files) - 1, min(SAMPLE, len(files))).astype(int)
     sizes = []
     for row in rows:
         try:
-            sizes.append(files.decode(int(row)).numel())
+            sizes.append(files.decode(int(row)).nbytes)
         except BadSample:
             continue
     estimate = float(np.mean(sizes)) * len(files) if sizes else 0.0
@@ -122,10 +127,10 @@ def build(files: "Files", path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.mkdir()
     try:
-        index, bad = write_pixels(files, temporary / "pixels.bin")
+        index, dtype, bad = write_samples(files, temporary / "samples.bin")
         np.save(temporary / "index.npy", index)
         notes = sorted((dataclasses.asdict(note) for note in files.notes), key=lambda note: str(note["path"]))
-        info = {"bytes": (temporary / "pixels.bin").stat().st_size, "bad": bad, "notes": notes}
+        info = {"bytes": (temporary / "samples.bin").stat().st_size, "dtype": dtype, "bad": bad, "notes": notes}
         (temporary / "info.json").write_text(json.dumps(info))
         if load(path) is None:  # else another process was faster
             shutil.rmtree(path, ignore_errors=True)
@@ -134,9 +139,10 @@ def build(files: "Files", path: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_pixels(files: "Files", path: Path) -> tuple[NDArray[np.int64], dict[int, str]]:
-    """All pixels to one file. Returns (offset, height, width) of each row, zeros for a bad one, and the reasons of those."""
-    index, bad, offset = np.zeros((len(files), 3), np.int64), {}, 0
+def write_samples(files: "Files", path: Path) -> tuple[NDArray[np.int64], str, dict[int, str]]:
+    """All samples to one file. Returns (offset, shape) of each row, zeros for a bad one, their dtype, and the reasons of the bad."""
+    found: dict[int, tuple[int, ...]] = {}
+    bad, offset, dtype = dict[int, str](), 0, "uint8"
 
     def decode(row: int) -> Tensor | str:
         try:
@@ -151,12 +157,15 @@ def write_pixels(files: "Files", path: Path) -> tuple[NDArray[np.int64], dict[in
                 if isinstance(result, str):
                     bad[row] = result
                     continue
-                file.write(result.numpy().tobytes())
-                index[row] = offset, result.shape[1], result.shape[2]
-                offset += result.numel()
+                numbers = result.numpy()
+                dtype = numbers.dtype.str
+                file.write(numbers.tobytes())
+                found[row] = (offset, *numbers.shape)
+                offset += numbers.size
         file.flush()
         os.fsync(file.fileno())
-    return index, bad
+    width = len(next(iter(found.values()), (0,)))
+    return np.array([found.get(row, (0,) * width) for row in range(len(files))], np.int64), dtype, bad
 
 
 def sweep(path: Path) -> None:

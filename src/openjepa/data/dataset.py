@@ -1,27 +1,35 @@
-"""Samples by number: decoded pixels of a folder, a tar, a cache or a made world."""
+"""Samples by number: decoded from a folder, a tar, a cache or a made world."""
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Shaped
+from numpy.typing import NDArray
 from torch import Tensor
 
 from openjepa.data import cache as cached
+from openjepa.data.cases import open_cases
 from openjepa.data.labels import LabelSet
 from openjepa.data.ledger import LedgerEntry, printable
 from openjepa.data.manifest import Manifest, scan
 from openjepa.draws import Rows
-from openjepa.modalities.image import BadSample, Image
+from openjepa.modalities.modality import BadSample, Modality
 
-Images = list[Tensor] | Tensor
+Samples = list[Tensor] | Tensor
+At = Sequence[float] | NDArray[np.float64]  # of each sample, where in time its view lies, 0 to 1
+MIDDLE = 0.5
 
 
 @runtime_checkable
 class Dataset(Protocol):
-    """What the loader, the probes and the report read. Labels are for probes; a Batch has no place for them."""
+    """What the loader, the probes and the report read. Labels are for probes; a Batch has no place for them.
+
+    `read` gives samples already cut in time: at `at`, or in the middle.
+    """
 
     @property
     def fingerprint(self) -> str: ...
@@ -29,7 +37,7 @@ class Dataset(Protocol):
     def labels(self) -> dict[str, LabelSet]: ...
     def __len__(self) -> int: ...
     def name(self, row: int) -> str: ...
-    def read(self, rows: Rows) -> Images: ...
+    def read(self, rows: Rows, at: At | None = None) -> Samples: ...
 
 
 class BadRow(BadSample):
@@ -44,9 +52,9 @@ class BadRow(BadSample):
 
 
 class Files:
-    """Images of a manifest, decoded at each read."""
+    """Samples of a manifest, decoded at each read."""
 
-    def __init__(self, manifest: Manifest, modality: Image) -> None:
+    def __init__(self, manifest: Manifest, modality: Modality) -> None:
         self.manifest, self.modality = manifest, modality
         self.notes: list[LedgerEntry] = []  # remarks on files read since they were last collected
 
@@ -56,7 +64,7 @@ class Files:
 
     @cached_property
     def labels(self) -> dict[str, LabelSet]:
-        """The first-level subfolders as "class", if every image lies in one."""
+        """The first-level subfolders as "class", if every sample lies in one."""
         classes = self.manifest.classes
         if not classes:
             return {}
@@ -71,13 +79,14 @@ class Files:
         """Path below the root, printable; `manifest.rows[row].name` is the one that opens."""
         return printable(self.manifest.rows[row].name)
 
-    def read(self, rows: Rows) -> Images:
-        """uint8 [3 h w] of each row. BadRow names the first that cannot be read."""
-        return [self.decode(int(row)) for row in rows]
+    def read(self, rows: Rows, at: At | None = None) -> Samples:
+        """The sample of each row, [c *axes]. BadRow names the first that cannot be read."""
+        return [self.decode(int(row), float(place)) for row, place in zip(rows, middle(rows) if at is None else at, strict=True)]
 
-    def decode(self, row: int) -> UInt8[Tensor, "3 h w"]:
+    def decode(self, row: int, at: float | None = None) -> Shaped[Tensor, "c *axes"]:
+        """One sample, cut in time at `at`; None: all of it."""
         try:
-            decoded = self.modality.decode(self.manifest.read(row))
+            decoded = self.modality.decode(self.manifest.read(row), at)
         except BadSample as error:
             raise BadRow(row, str(error)) from None
         except OSError as error:
@@ -88,20 +97,53 @@ class Files:
 
 
 class Cached(Files):
-    """The same images from a cache of decoded pixels."""
+    """The same samples from a cache of decoded ones."""
 
-    def __init__(self, manifest: Manifest, modality: Image, store: "cached.Store") -> None:
+    def __init__(self, manifest: Manifest, modality: Modality, store: "cached.Store") -> None:
         super().__init__(manifest, modality)
         self.store = store
 
-    def read(self, rows: Rows) -> Images:
-        """As Files.read; one uint8 tensor [b 3 h w] where all images of the data share a size."""
+    def read(self, rows: Rows, at: At | None = None) -> Samples:
+        """As Files.read; one tensor [b c *size] where all samples of the data share a shape and have no time."""
         index = np.asarray(rows, np.int64)
         if self.store.bad:
             for row in index.tolist():
                 if (reason := self.store.bad.get(row)) is not None:
                     raise BadRow(row, reason)
-        return self.store.read(index)
+        if not self.modality.timed:
+            return self.store.read(index)
+        places = middle(rows) if at is None else at
+        return [self.modality.cut(self.store.sample(int(row)), float(place)).clone() for row, place in zip(index, places, strict=True)]
+
+
+class Cut:
+    """A made world whose samples are longer than a view."""
+
+    def __init__(self, world: Dataset, modality: Modality) -> None:
+        self.world, self.modality = world, modality
+
+    @property
+    def fingerprint(self) -> str:
+        return self.world.fingerprint
+
+    @property
+    def labels(self) -> dict[str, LabelSet]:
+        return self.world.labels
+
+    def __len__(self) -> int:
+        return len(self.world)
+
+    def name(self, row: int) -> str:
+        return self.world.name(row)
+
+    def read(self, rows: Rows, at: At | None = None) -> Samples:
+        places = middle(rows) if at is None else at
+        return [self.modality.cut(sample, float(place)) for sample, place in zip(self.world.read(rows), places, strict=True)]
+
+
+def middle(rows: Rows) -> NDArray[np.float64]:
+    """The place in time that evaluation looks at."""
+    return np.full(len(rows), MIDDLE)
 
 
 def absolute(spec: str) -> str:
@@ -109,27 +151,33 @@ def absolute(spec: str) -> str:
     return spec if not spec or spec.startswith("world:") else os.path.abspath(spec)
 
 
-def open_dataset(spec: str, modality: Image, cache: Literal["auto", "on", "off"] = "auto") -> tuple[Dataset, list[LedgerEntry]]:
+def open_dataset(spec: str, modality: Modality, cache: Literal["auto", "on", "off"] = "auto") -> tuple[Dataset, list[LedgerEntry]]:
     """The data named by `spec`: a folder, a .tar, part of one ("a.tar::train"), or "world:tabletop?noise=.5".
 
-    `cache` keeps decoded pixels on disk, so that each file is decoded once: "auto" does where they are
+    `cache` keeps decoded samples on disk, so that each file is decoded once: "auto" does where they are
     under 2 GiB and the disk has room. Returns the data and what indexing has to report. ValueError
     says what came and what is wanted; OSError that a cache was asked for and cannot be written.
     """
     if not spec:
-        raise ValueError("no data; name a folder of images, a .tar of images, or world:tabletop with --data")
+        raise ValueError(f"no data; name a folder of {modality.kind}, a .tar of {modality.kind}, or a made world (world:NAME) with --data")
     if spec.startswith("world:"):
         from openjepa.data.worlds import open_world
 
-        return open_world(spec.removeprefix("world:")), []
-    manifest = scan(spec)
+        world = open_world(spec.removeprefix("world:"))
+        if world.kind != modality.kind:
+            raise ValueError(f"{spec} makes {world.kind}, and this recipe learns from {modality.kind}; choose another world or recipe")
+        return Cut(world, modality) if modality.timed else world, []
+    manifest = scan(spec, modality.kind, modality.suffixes, modality.folded, alone=modality.many)
+    if modality.many:
+        cases, entries = open_cases(manifest, modality)
+        return cases, [*manifest.entries, *entries]
     files, entries = Files(manifest, modality), list(manifest.entries)
     try:
         store = None if cache == "off" else cached.open_store(files, always=cache == "on")
     except OSError as error:
         if cache == "on":
             raise
-        reason = f"decoded pixels are not kept, every epoch decodes again: {error.strerror or error}"
+        reason = f"decoded samples are not kept, every epoch decodes again: {error.strerror or error}"
         return Files(manifest, modality), [*entries, LedgerEntry(str(cached.home()), reason, kind="note")]
     if store is None:
         return Files(manifest, modality), entries

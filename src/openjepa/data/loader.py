@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from openjepa import draws
 from openjepa.data.cache import cores
 from openjepa.data.dataset import BadRow, Dataset
 from openjepa.data.ledger import LedgerEntry
-from openjepa.tokens import Batch, Masks
+from openjepa.tokens import Batch
 
 MakeBatch = Callable[[Any, int, NDArray[np.int64]], Batch]
 SUBSTITUTES = 64  # rows tried in place of a bad one before the data is given up
@@ -54,8 +55,7 @@ class Loaded:
 
     def pin_memory(self) -> "Loaded":
         """Called by the DataLoader, which cannot look into a dataclass."""
-        masks = tuple(Masks(m.context.pin_memory(), m.targets.pin_memory()) for m in self.batch.masks)
-        return Loaded(Batch(tuple(view.pin_memory() for view in self.batch.views), masks), self.entries)
+        return Loaded(self.batch.map(Tensor.pin_memory), self.entries)
 
 
 class Steps(torch.utils.data.Dataset[Loaded | ValueError]):
@@ -83,16 +83,16 @@ class Steps(torch.utils.data.Dataset[Loaded | ValueError]):
         return Loaded(batch, entries)
 
     def read(self, step: int, rows: NDArray[np.int64]) -> tuple[Any, NDArray[np.int64], list[LedgerEntry]]:
-        """The images of these rows; a bad one gives way to the next row that can be read."""
+        """The samples of these rows, each at its place in time; a bad one gives way to the next row that can be read."""
         try:
-            return self.dataset.read(rows), rows, []
+            return self.dataset.read(rows, self.at(step, rows)), rows, []
         except BadRow:
             pass
         images, rows, entries = [], rows.copy(), []
         for i, row in enumerate(rows.tolist()):
             for _ in range(SUBSTITUTES):
                 try:
-                    images.append(self.dataset.read([row])[0])
+                    images.append(self.dataset.read([row], self.at(step, [row]))[0])
                     break
                 except BadRow as bad:
                     entries.append(LedgerEntry(self.dataset.name(row), bad.reason, step=step))
@@ -105,6 +105,10 @@ class Steps(torch.utils.data.Dataset[Loaded | ValueError]):
                 )
             rows[i] = row
         return images, rows, entries
+
+    def at(self, step: int, rows: draws.Rows) -> NDArray[np.float64]:
+        """Where in time each sample is looked at in this step, 0 to 1."""
+        return draws.uniform(self.seed, step, rows, 1, "time")[:, 0]
 
 
 class Loader:

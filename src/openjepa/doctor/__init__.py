@@ -20,7 +20,7 @@ from openjepa.doctor.machine import machine
 from openjepa.doctor.masks import MaskReport, simulate
 from openjepa.run import Run
 
-SAMPLE = 64  # images decoded
+SAMPLE = 64  # samples decoded
 Say = Callable[[str], None]
 
 
@@ -49,7 +49,7 @@ class Diagnosis:
 def examine(
     run: Run, base: Run | None = None, *, masks: int = 1000, steps: int = 3, out: Path | None = None, say: Say = lambda text: None
 ) -> Diagnosis:
-    """Look at a run on this machine. Writes nothing, and keeps no cache of decoded pixels.
+    """Look at a run on this machine. Writes nothing, and keeps no cache of decoded samples.
 
     Args:
         base: the recipe, to see what was changed.
@@ -114,7 +114,8 @@ def look_at_data(facts: Facts) -> tuple[Dataset, Facts, dict[str, Any]]:
         except BadRow as bad:
             broken.append((dataset.name(row), bad.reason))
     seconds = (time.perf_counter() - began) / len(rows)
-    small = sum(h < run.modality.size[0] or w < run.modality.size[1] for h, w in shapes)
+    fits = [len(shape) == len(run.modality.size) for shape in shapes]  # a sound becomes a spectrogram only in its view
+    small = sum(ok and any(a < b for a, b in zip(shape, run.modality.size, strict=True)) for ok, shape in zip(fits, shapes, strict=True))
     unusable = [entry for entry in entries if entry.kind == "bad"]
     caches = isinstance(dataset, Files) and (run.data.cache == "on" or (run.data.cache == "auto" and worthwhile(dataset)))
     told = {
@@ -127,8 +128,8 @@ def look_at_data(facts: Facts) -> tuple[Dataset, Facts, dict[str, Any]]:
         "sampled": len(rows),
         "sampled_bad": len(broken),
         "bad": ([(entry.path, entry.reason) for entry in unusable] + broken)[:20],
-        "decoded_heights": [min(h for h, _ in shapes), max(h for h, _ in shapes)] if shapes else [],
-        "decoded_widths": [min(w for _, w in shapes), max(w for _, w in shapes)] if shapes else [],
+        "kind": run.modality.kind,
+        "decoded": [[min(axis), max(axis)] for axis in zip(*shapes, strict=True)],
         "smaller_than_view": small,
         "decode_ms": 1000 * seconds if isinstance(dataset, Files) else None,  # a world is drawn, in batches
         "cached": caches,

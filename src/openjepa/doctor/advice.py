@@ -77,10 +77,10 @@ def data(facts: Facts) -> Iterator[Finding]:
 
 def images(facts: Facts) -> Iterator[Finding]:
     if facts.small:
-        h, w = facts.run.modality.size
+        view, kind = " x ".join(map(str, facts.run.modality.size)), facts.run.modality.kind
         yield Finding(
             "warning" if 2 * facts.small > facts.sampled else "note",
-            f"{facts.small} of {facts.sampled} sampled images are smaller than the {h} x {w} view and are blown up",
+            f"{facts.small} of {facts.sampled} sampled {kind} are smaller than the {view} view and are blown up",
             "a smaller --modality.size with a --modality.patch that divides it",
         )
 
@@ -152,7 +152,7 @@ def position(facts: Facts) -> Iterator[Finding]:
     if share > 0.6 and config.balance is None:
         yield Finding(
             "warning",
-            f"place explains {100 * share:.0f} % of the untrained targets, patch {'x'.join(map(str, facts.run.modality.patch))}: position collapse is likely",
+            f"place explains {100 * share:.0f} % of the untrained targets, patch {'x'.join(map(str, getattr(facts.run.modality, 'patch', ())))}: position collapse is likely",
             "--objective.balance 2.0, or larger patches (--modality.patch)",
         )
 

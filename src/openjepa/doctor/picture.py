@@ -11,6 +11,7 @@ from torch import Tensor
 
 from openjepa.data.dataset import Dataset
 from openjepa.data.loader import Steps, rows_of_step
+from openjepa.modalities.image import Image
 from openjepa.run import Run
 from openjepa.tokens import Masks
 
@@ -42,7 +43,10 @@ def tiles(run: Run, views: UInt8[Tensor, "b 3 h w"], masks: Masks) -> NDArray[np
 
 def cells(run: Run, places: Sequence[int]) -> list[tuple[slice, slice]]:
     """The pixels of each place."""
-    (_, columns), (ph, pw) = run.modality.grid, run.modality.patch
+    modality = run.modality
+    if not isinstance(modality, Image):
+        raise ValueError(f"--picture draws masks on images, and these are {modality.kind}; leave it out")
+    (_, columns), (ph, pw) = modality.grid, modality.patch
     return [(slice(p // columns * ph, (p // columns + 1) * ph), slice(p % columns * pw, (p % columns + 1) * pw)) for p in places]
 
 

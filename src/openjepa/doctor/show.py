@@ -32,11 +32,11 @@ def data(found: Diagnosis) -> Iterator[str]:
         return
     yield "data"
     classes = ", ".join(f"{name} ({count})" for name, count in d["labels"].items()) or "none"
-    yield f"  {d['path']}: {d['images']:,} images, indexed in {d['index_s']:.2g} s; labels: {classes}"
-    if d["decoded_heights"]:
-        sides = f"{span(*d['decoded_heights'])} x {span(*d['decoded_widths'])}"
+    yield f"  {d['path']}: {d['images']:,} {d['kind']}, indexed in {d['index_s']:.2g} s; labels: {classes}"
+    if d["decoded"]:
+        sides = " x ".join(span(*axis) for axis in d["decoded"])
         each = f", {d['decode_ms']:.2g} ms each" if d["decode_ms"] else ""
-        yield f"  {d['sampled']} decoded: {sides} pixels{each}" + ("; kept decoded on disk after the first reading" if d["cached"] else "")
+        yield f"  {d['sampled']} decoded: {sides}{each}" + ("; kept decoded on disk after the first reading" if d["cached"] else "")
     yield f"  not usable: {d['unusable']} while indexing, {d['sampled_bad']} of the {d['sampled']} decoded"
     yield from (f"    {path!r}: {reason}" for path, reason in d["bad"][:5])
 

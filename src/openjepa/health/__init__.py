@@ -12,6 +12,7 @@ from torch import Tensor
 from openjepa.health.numbers import chosen, describe, position_share
 from openjepa.health.verdict import Verdict, judge
 from openjepa.objectives.objective import Prediction
+from openjepa.tokens import Masks, Tokens
 
 __all__ = ["Verdict", "judge", "measure"]
 
@@ -21,7 +22,7 @@ SPREAD = 8192  # tokens behind means, variances and the share of position
 
 @torch.no_grad()
 def measure(prediction: Prediction) -> dict[str, Tensor]:
-    """Health of one batch as scalars, in float32, still on the device.
+    """Health of one batch as scalars, in float32, still on the device; nothing where every sample of a batch is padded.
 
     The features judged are the un-normalised targets of every token where the objective has a target
     encoder (JEPA), else the encoder's context tokens (MAE, whose targets are pixels and cannot collapse):
@@ -40,7 +41,10 @@ def measure(prediction: Prediction) -> dict[str, Tensor]:
     miss_vs_place      ... over that of answering the mean goal of each place: what is won beyond knowing the place
     miss_vs_copy       ... over that of copying the goal of the nearest context token (only with target features)
     """
+    prediction = unpadded(prediction)
     masks, raw = prediction.masks, prediction.raw_goals
+    if not len(prediction.guesses):
+        return {}
     guesses, goals = prediction.guesses.flatten(1, 2).float(), prediction.goals.flatten(1, 2).float()
     n = places(prediction)
     b = min(len(guesses), max(32, SPREAD // min(n, PLACES)))
@@ -60,6 +64,24 @@ def measure(prediction: Prediction) -> dict[str, Tensor]:
         copied = nearest(prediction, b)
         numbers["miss_vs_copy"] = error / (copied - goals).square().mean()
     return numbers
+
+
+def unpadded(prediction: Prediction) -> Prediction:
+    """Of ragged samples only those without padding: a statistic over padding would say nothing, and they are enough."""
+    masks, there = prediction.masks, [x.flatten(1).all(1) for x in (prediction.valid, prediction.raw_valid) if x is not None]
+    there += [x.all(1) for x in (prediction.masks.context_valid,) if x is not None]
+    if not there:
+        return prediction
+    rows = torch.stack(there).all(0).nonzero()[:, 0]
+    context = prediction.context
+    return Prediction(
+        Tokens(context.values[rows], context.positions[rows]),
+        prediction.guesses[rows],
+        prediction.goals[rows],
+        prediction.where[rows],
+        Masks(masks.context[rows], masks.targets[rows]),
+        None if prediction.raw_goals is None else prediction.raw_goals[rows],
+    )
 
 
 def nearest(prediction: Prediction, b: int) -> Float[Tensor, "b t d"]:

@@ -1,6 +1,6 @@
-"""The mask sampler of I-JEPA's released code, quirks included, so that its runs can be repeated.
+"""The mask samplers of I-JEPA's and, below, V-JEPA's released code, quirks included, so that their runs can be repeated.
 
-Re-described from its behaviour (arXiv:2301.08243 gives the intent). What differs from the paper, and from `Blocks`:
+Re-described from their behaviour (arXiv:2301.08243 gives the intent). What differs from the paper, and from `Blocks`:
 one random number sets both scale and aspect; the last row and column are in no block; the context is
 cut to the batch's minimum in raster order, so the batch size per device is part of the task; a context
 that keeps failing is allowed to overlap targets. Where it would draw for ever, this raises ValueError.
@@ -18,6 +18,7 @@ from openjepa.tokens import Masks
 
 if TYPE_CHECKING:
     from openjepa.masks.blocks import Blocks
+    from openjepa.masks.multiblock import MultiBlock
 
 MIN_KEEP = 10  # a block must hold more tokens than this, in every released configuration
 PATIENCE = 20  # placements that may fail before one more target block may be overlapped
@@ -93,3 +94,50 @@ def context_of(index: Tensor, home: tuple[int, int], blocks: list[Tensor], place
         if len(context) > min_keep:
             return context
         failures += 1
+
+
+def official3d(config: "MultiBlock", grid: tuple[int, ...], seed: int, step: int, rows: Sequence[int]) -> Masks:
+    """V-JEPA's masks of one batch (arXiv:2404.08471): sizes from the step alone, as there; places from (seed, step, rows)."""
+    places = Generator().manual_seed(key(seed, step, "official places", *rows) % 2**63)
+    return multiblock3d(config, grid, step, len(rows), places)
+
+
+def block_size3d(config: "MultiBlock", grid: tuple[int, ...], counter: int) -> tuple[int, int, int]:
+    """Time steps, height and width of the blocks of batch number `counter`: three numbers, for time, scale and aspect."""
+    u, v, w = torch.rand(3, generator=Generator().manual_seed(counter)).tolist()
+    lasts = max(1, int(grid[0] * (config.time[0] + u * (config.time[1] - config.time[0]))))
+    tokens = int(grid[1] * grid[2] * (config.scale[0] + v * (config.scale[1] - config.scale[0])))
+    ratio = config.aspect[0] + w * (config.aspect[1] - config.aspect[0])
+    return lasts, min(round(sqrt(tokens * ratio)), grid[1]), min(round(sqrt(tokens / ratio)), grid[2])
+
+
+def multiblock3d(config: "MultiBlock", grid: tuple[int, ...], counter: int, clips: int, places: Generator) -> Masks:
+    """Masks of batch number `counter` (from 0), whose places come from `places`: row, column, time step.
+
+    Context and target are cut to the batch's minimum in raster order: the first frames. ValueError where
+    no context can be left; there it would draw for ever.
+    """
+    lasts, high, wide = block_size3d(config, grid, counter)
+    if not lasts * high * wide or (lasts, high, wide) == grid:
+        raise ValueError(
+            f"blocks of {lasts} x {high} x {wide} on a grid {grid} leave no context or cover nothing; change scale, or drop parity"
+        )
+    contexts: list[Tensor] = []
+    targets: list[Tensor] = []
+    failures = 0
+    while len(contexts) < clips:
+        free = torch.ones(grid, dtype=torch.bool)
+        for _ in range(config.count):
+            top, left, start = (
+                int(torch.randint(0, side - size + 1, (1,), generator=places))
+                for side, size in ((grid[1], high), (grid[2], wide), (grid[0], lasts))
+            )
+            free[start : start + lasts, top : top + high, left : left + wide] = False
+        if free.any():
+            contexts.append(free.flatten().nonzero()[:, 0])
+            targets.append((~free).flatten().nonzero()[:, 0])
+            failures = 0
+        elif (failures := failures + 1) > 1000:
+            raise ValueError(f"{config.count} blocks of {lasts} x {high} x {wide} on a grid {grid} leave no context; lower scale or count")
+    keep, ask = min(map(len, contexts)), min(map(len, targets))
+    return Masks(torch.stack([c[:keep] for c in contexts]), torch.stack([t[:ask] for t in targets])[:, None])

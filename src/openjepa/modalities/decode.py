@@ -4,14 +4,14 @@ import io
 import math
 import struct
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
 from PIL import Image as Picture
 from PIL import UnidentifiedImageError
 from torch import Tensor
+
+from openjepa.modalities.modality import BadSample, Decoded
 
 MAX_PIXELS = 100_000_000  # a larger picture is taken for a decompression bomb; a JPEG, decoded small, may have 1.7 times as many
 LARGEST = 8  # how far a picture is shrunk at most while it is decoded; JPEG knows 1, 2, 4 and 8
@@ -30,18 +30,6 @@ UPRIGHT = {  # EXIF orientation -> what undoes it
 # Pillow warns about odd metadata of pictures that are fine. Not catch_warnings: that is not safe in threads.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 warnings.filterwarnings("ignore", category=Picture.DecompressionBombWarning, module=r"PIL\.")  # `inspect` decides
-
-
-class BadSample(ValueError):
-    """A file that cannot be a sample, and why."""
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """One picture: pixels uint8 [3 h w] RGB, and what a person should know about it."""
-
-    pixels: UInt8[Tensor, "3 h w"]
-    note: str | None = None
 
 
 def decode(data: bytes, wanted: float = math.inf, smallest: int = 1) -> Decoded:

@@ -7,16 +7,15 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from openjepa.modalities.modality import Modality
 from openjepa.tokens import Tokens
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
+class Grid(Modality):
     """How a sample is cut into patches. It has no parameters: a ViT stem is this plus a linear map."""
 
-    channels: int
-    size: tuple[int, ...]  # samples per axis, e.g. (32, 32)
-    patch: tuple[int, ...]  # samples per patch and axis, e.g. (4, 4)
+    patch: tuple[int, ...]  # numbers per patch and axis, e.g. (4, 4)
 
     def __post_init__(self) -> None:
         if len(self.size) != len(self.patch) or not 1 <= len(self.size) <= 3:
@@ -39,10 +38,6 @@ class Grid:
             fit = tuple(max(p, s // p * p) for s, p in zip(size, self.patch, strict=True))
             raise ValueError(f"size {size} is not a whole number of patches {self.patch}; {fit} would be")
         return tuple(s // p for s, p in zip(size, self.patch, strict=True))
-
-    def prepare(self, x: Shaped[Tensor, "..."], channel: int = 1) -> Float[Tensor, "..."]:
-        """Stored samples to what the encoder reads, e.g. bytes to standardised floats; axis `channel` holds the channels."""
-        return x.float()
 
     def patchify(self, x: Shaped[Tensor, "b c *size"]) -> Tokens:
         """Cut any whole number of patches, in raster order; inside a patch (row, column, channel)."""

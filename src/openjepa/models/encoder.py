@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass, replace
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
-from openjepa.models.positions import Order, sincos
-from openjepa.models.transformer import Block, initialise
+from openjepa.models.positions import Code, Order, sincos
+from openjepa.models.rope import Style, rotations
+from openjepa.models.transformer import Block, attended, initialise
 from openjepa.tokens import Tokens
 
 
@@ -18,8 +19,10 @@ class EncoderConfig:
     depth: int = 12
     heads: int = 6
     mlp: float = 4.0  # hidden over outer width of the MLP
+    position: Code = "sincos"  # sincos: a code added to the patch embedding; rope: queries and keys turned in every block
     position_scale: float = 1.0  # multiplies the position code before it is added to the patch embedding
-    position_order: Order = "column-first"
+    position_order: Order = "column-first"  # of the axes in the added code
+    rope_style: Style = "interleaved"  # official: the angles of V-JEPA 2's released weights, see models/rope.py
     init_std: float | None = 0.02  # of linear weights; None: Xavier-uniform, as MAE
     init_rescale: bool = False  # divide residual branches by sqrt(2 layer); I-JEPA's training undoes it
     checkpointing: bool = False  # recompute activations in backward: less memory, about a third more time
@@ -43,7 +46,10 @@ def vit(size: str, **changes: object) -> EncoderConfig:
 
 
 class Encoder(nn.Module):
-    """Tokens to tokens: linear patch embedding, position code, transformer blocks, layer norm."""
+    """Tokens to tokens: linear patch embedding, position code, transformer blocks, layer norm.
+
+    Padding is never attended to; what comes out at its places means nothing.
+    """
 
     def __init__(self, config: EncoderConfig, patch_dim: int) -> None:
         super().__init__()
@@ -61,21 +67,33 @@ class Encoder(nn.Module):
         """Outputs of the last `last` blocks, each through the final norm; [-1] is what forward returns."""
         if not 1 <= last <= len(self.blocks):
             raise ValueError(f"asked for the last {last} layers of an encoder that has {len(self.blocks)}")
+        patches = patches.blank()
         x = self.embed(patches.values.to(self.embed.weight.dtype))
-        code = sincos(patches.positions, self.dim, self.config.position_order)
-        x = x + (self.config.position_scale * code).to(x.dtype)
+        rope, keys = None, attended(patches.valid)
+        if self.config.position == "rope":
+            rope = rotations(patches.positions, self.dim // self.config.heads, self.config.rope_style)
+        else:
+            code = sincos(patches.positions, self.dim, self.config.position_order)
+            x = x + (self.config.position_scale * code).to(x.dtype)
         outputs = []
         for i, block in enumerate(self.blocks):
-            x = run(block, x, self.config.checkpointing and self.training)
+            x = run(block, x, self.config.checkpointing and self.training, None, rope, keys)
             if i >= len(self.blocks) - last:
                 outputs.append(self.norm(x))
         return outputs
 
 
-def run(block: nn.Module, x: Float[Tensor, "b n d"], recompute: bool, last: int | None = None) -> Float[Tensor, "b t d"]:
+def run(
+    block: nn.Module,
+    x: Float[Tensor, "b n d"],
+    recompute: bool,
+    last: int | None = None,
+    rope: Float32[Tensor, "2 b 1 n r"] | None = None,
+    keys: Bool[Tensor, "b 1 1 n"] | None = None,
+) -> Float[Tensor, "b t d"]:
     """One block, keeping its activations or recomputing them in backward."""
     if recompute:
         from torch.utils.checkpoint import checkpoint
 
-        return checkpoint(block, x, last, use_reentrant=False)  # type: ignore[no-any-return]
-    return block(x, last)  # type: ignore[no-any-return]
+        return checkpoint(block, x, last, rope, keys, use_reentrant=False)  # type: ignore[no-any-return]
+    return block(x, last, rope, keys)  # type: ignore[no-any-return]

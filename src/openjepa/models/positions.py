@@ -7,6 +7,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 Order = Literal["column-first", "row-first"]
+Code = Literal["sincos", "rope"]  # rope: models/rope.py
 
 
 def sincos(positions: Float32[Tensor, "*b axes"], dim: int, order: Order = "column-first") -> Float[Tensor, "*b {dim}"]:

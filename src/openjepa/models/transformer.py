@@ -4,20 +4,36 @@ import math
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
+
+from openjepa.models.rope import rotate
 
 # The kernel of scaled_dot_product_attention is slow in bf16 on CPUs at short lengths, its backward most of all
 LONG = 1000  # tokens from which the fused kernel wins there too
 
 
-def attention(q: Float[Tensor, "b h t e"], k: Float[Tensor, "b h n e"], v: Float[Tensor, "b h n e"]) -> Float[Tensor, "b h t e"]:
-    """Softmax attention. Two matmuls in bf16 on a CPU while sequences are short, the fused kernel everywhere else."""
+def attention(
+    q: Float[Tensor, "b h t e"], k: Float[Tensor, "b h n e"], v: Float[Tensor, "b h n e"], keys: Bool[Tensor, "b 1 1 n"] | None = None
+) -> Float[Tensor, "b h t e"]:
+    """Softmax attention, to those tokens where `keys` is True (to all without it).
+
+    Two matmuls in bf16 on a CPU while sequences are short, the fused kernel everywhere else.
+    """
     if k.shape[-2] < LONG and q.dtype == torch.bfloat16 and q.device.type == "cpu":
         scores = (q * (1 / math.sqrt(q.shape[-1]))) @ k.transpose(-2, -1)
+        if keys is not None:
+            scores = scores.masked_fill(~keys, -math.inf)
         out: Tensor = scores.softmax(-1) @ v
         return out
+    if keys is not None:
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=keys)
     return F.scaled_dot_product_attention(q, k, v)
+
+
+def attended(valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b 1 1 n"] | None:
+    """`valid` as the keys of attention. A sample that is all padding attends to itself: a softmax over nothing is NaN."""
+    return None if valid is None else (valid | ~valid.any(1, keepdim=True))[:, None, None]
 
 
 class Block(nn.Module):
@@ -36,10 +52,17 @@ class Block(nn.Module):
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
 
-    def forward(self, x: Float[Tensor, "b n d"], last: int | None = None) -> Float[Tensor, "b t d"]:
+    def forward(
+        self,
+        x: Float[Tensor, "b n d"],
+        last: int | None = None,
+        rope: Float32[Tensor, "2 b 1 n r"] | None = None,
+        keys: Bool[Tensor, "b 1 1 n"] | None = None,
+    ) -> Float[Tensor, "b t d"]:
         """All tokens attend; with `last`, only the last `last` of them are updated and returned.
 
         Keys and values still come from every token, so those are the same numbers at a lower price.
+        `rope` (models/rope.py) turns queries and keys; `keys` is False at tokens that none may attend to.
         """
         y = self.norm1(x)
         if last is None or last == x.shape[1]:
@@ -50,7 +73,9 @@ class Block(nn.Module):
             x = x[:, -last:]
             q = F.linear(y[:, -last:], weight[:d], bias[:d]).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             k, v = F.linear(y, weight[d:], bias[d:]).unflatten(-1, (2, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        x = x + self.proj(attention(q, k, v).transpose(1, 2).flatten(2))
+        if rope is not None:
+            q, k = rotate(q, rope[:, :, :, -q.shape[2] :]), rotate(k, rope)
+        x = x + self.proj(attention(q, k, v, keys).transpose(1, 2).flatten(2))
         out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
         return out
 

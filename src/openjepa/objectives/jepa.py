@@ -1,24 +1,29 @@
-"""I-JEPA: predict the target encoder's features at hidden places (arXiv:2301.08243)."""
+"""JEPA: predict the target encoder's features at hidden places (I-JEPA, arXiv:2301.08243; V-JEPA, arXiv:2404.08471)."""
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from openjepa.draws import Rows
+from openjepa.draws import Rows, key
 from openjepa.masks.blocks import Blocks
-from openjepa.masks.random import Random
-from openjepa.modalities.grid import Grid
+from openjepa.masks.samplers import Sampler
+from openjepa.modalities.modality import Modality
 from openjepa.models.ema import ema_update
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.positions import sincos
 from openjepa.models.predictor import Predictor, PredictorConfig
-from openjepa.objectives.objective import LossOutput, Objective, Prediction, take_blocks
+from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, draw_masks, take_blocks, valid_mean
 from openjepa.schedules import Linear
 from openjepa.tokens import Batch, Masks, Tokens
+
+Loss = Literal["smooth_l1", "l1", "l2"]
+LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,35 +32,54 @@ class JEPAConfig:
 
     encoder: EncoderConfig = EncoderConfig()
     predictor: PredictorConfig = PredictorConfig()
-    masks: Blocks | Random = Blocks()
+    masks: Sampler | tuple[Sampler, ...] = Blocks()  # or several: each has its own mask token and counts alike; one target pass
     momentum: Linear = Linear(start=0.996, final=1.0)  # EMA rate of the target encoder
+    loss: Loss = "smooth_l1"  # V-JEPA: l1
     # ---- for small models and short runs
     union: bool = False  # one target, everything outside the context, instead of separate blocks
     target_layers: int = 1  # the target is the mean of the last so many layers (data2vec, arXiv:2202.03555)
     balance: float | None = None  # content over position std after the patch embedding, set on the first batch
     stop_gradient: bool = True  # False collapses: kept to show that health says so
 
-    def collate(self, view: Shaped[Tensor, "b c *size"], modality: Grid, seed: int, step: int, rows: Rows) -> Batch:
-        """Masks for these samples; the view itself goes through unchanged."""
-        grid = modality.places(tuple(view.shape[2:]))
-        masks = self.masks(grid, seed, step, rows)
-        if self.union:
-            total = int(torch.tensor(grid).prod())
-            masks = Masks(masks.context, complement(masks.context, total)[:, None])
-        return Batch((view,), (masks,))
+    def __post_init__(self) -> None:
+        if not self.samplers:
+            raise ValueError("masks is empty; give at least one sampler, such as Blocks()")
+        if self.balance is not None and self.encoder.position != "sincos":
+            raise ValueError(
+                f"balance weighs content against an added position code; position={self.encoder.position!r} adds none: drop balance"
+            )
 
-    def build(self, modality: Grid) -> "JEPA":
+    @property
+    def samplers(self) -> tuple[Sampler, ...]:
+        """One per mask configuration."""
+        return self.masks if isinstance(self.masks, tuple) else (self.masks,)
+
+    def collate(
+        self, view: Shaped[Tensor, "b c *size"], modality: Modality, seed: int, step: int, rows: Rows, progress: float = 0.0
+    ) -> Batch:
+        """Masks for these samples; the view itself goes through unchanged."""
+        # The first configuration keeps the seed, so that one alone is what it always was; others must not repeat its draws
+        seeds = (seed if at == 0 else key(seed, "masks", at) for at in range(len(self.samplers)))
+        masks = tuple(
+            draw_masks(sampler, view, modality, its, step, rows, progress) for sampler, its in zip(self.samplers, seeds, strict=True)
+        )
+        if self.union:
+            total = modality.registers + prod(modality.places(tuple(view.shape[2:])))
+            masks = tuple(everything_else(m, total) for m in masks)
+        return Batch((view,), masks)
+
+    def build(self, modality: Modality) -> "JEPA":
         return JEPA(self, modality)
 
 
 class JEPA(Objective):
     """Context encoder and predictor learn; the target encoder follows as a moving average."""
 
-    def __init__(self, config: JEPAConfig, modality: Grid) -> None:
+    def __init__(self, config: JEPAConfig, modality: Modality) -> None:
         super().__init__()
         self.config, self.modality = config, modality
         self.encoder = Encoder(config.encoder, modality.patch_dim)
-        self.predictor = Predictor(config.predictor, self.encoder.dim, self.encoder.dim)
+        self.predictor = Predictor(config.predictor, self.encoder.dim, self.encoder.dim, len(config.samplers))
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
 
     @torch.no_grad()
@@ -75,13 +99,23 @@ class JEPA(Objective):
             encoder.embed.weight.mul_(self.config.balance * place / content)
 
     def predict(self, batch: Batch) -> Prediction:
-        patches, (masks,) = self.modality.patchify(batch.views[0]), batch.masks
+        """Of the first mask configuration, where there are several."""
+        return self.predictions(replace(batch, masks=batch.masks[:1]))[0]
+
+    def predictions(self, batch: Batch) -> list[Prediction]:
+        """One per mask configuration; the target encoder runs once for all."""
+        patches = self.modality.patchify(batch.views[0]).blank()
         goals = self.targets(patches)  # from the whole sample, cut afterwards
-        context: Tokens = self.encoder(patches.take(masks.context))
-        where = take_blocks(patches.positions, masks.targets)
-        guesses = self.predictor(context, where)
         normed = F.layer_norm(goals.float(), goals.shape[-1:])
-        return Prediction(context, guesses, take_blocks(normed, masks.targets), where, masks, goals)
+        return [self.answer(patches, masks, token, goals, normed) for token, masks in enumerate(batch.masks)]
+
+    def answer(
+        self, patches: Tokens, masks: Masks, token: int, goals: Float[Tensor, "b n d"], normed: Float[Tensor, "b n d"]
+    ) -> Prediction:
+        context: Tokens = self.encoder(patches.take(masks.context, masks.context_valid))
+        where, valid = asked(patches, masks)
+        guesses = self.predictor(context, where, valid, token)
+        return Prediction(context, guesses, take_blocks(normed, masks.targets), where, masks, goals, valid, patches.valid)
 
     def targets(self, patches: Tokens) -> Float[Tensor, "b n d"]:
         """Features of every token, before the layer norm that makes them goals."""
@@ -91,9 +125,13 @@ class JEPA(Objective):
             return torch.stack(self.target_encoder.layers(patches, self.config.target_layers)).mean(0)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
-        """Smooth L1 between guesses and layer-normed target features, in float32."""
-        prediction = self.predict(batch)
-        return LossOutput(F.smooth_l1_loss(prediction.guesses.float(), prediction.goals), prediction)
+        """Distance of guesses and layer-normed target features over all that was asked, in float32; mean over mask configurations."""
+        predictions = self.predictions(batch)
+        losses = [distance(p.guesses, p.goals, p.valid, self.config.loss) for p in predictions]
+        if len(losses) == 1:
+            return LossOutput(losses[0], predictions[0])
+        each = {f"loss_masks{at}": loss.detach() for at, loss in enumerate(losses)}
+        return LossOutput(torch.stack(losses).mean(), predictions[0], each)
 
     def after_step(self, progress: float) -> dict[str, float]:
         momentum = self.config.momentum(progress)
@@ -102,6 +140,22 @@ class JEPA(Objective):
 
     def exported(self) -> Encoder:
         return self.target_encoder  # what the paper evaluates
+
+
+def distance(
+    guesses: Float[Tensor, "b blocks t d"], goals: Float[Tensor, "b blocks t d"], valid: Bool[Tensor, "b blocks t"] | None, kind: Loss
+) -> Float[Tensor, ""]:
+    """Mean smooth L1, absolute or squared difference in float32, over what is no padding."""
+    if valid is None:
+        return LOSSES[kind](guesses.float(), goals)
+    return valid_mean(LOSSES[kind](guesses.float(), goals, reduction="none").mean(-1), valid)
+
+
+def everything_else(masks: Masks, total: int) -> Masks:
+    """The same context and, as one target, all tokens outside it."""
+    if masks.context_valid is not None:
+        raise ValueError("union needs contexts of one length; for ragged samples drop it: Random asks for everything else as it is")
+    return Masks(masks.context, complement(masks.context, total)[:, None])
 
 
 def complement(index: Int[Tensor, "b k"], total: int) -> Int[Tensor, "b rest"]:

@@ -1,17 +1,18 @@
-"""MAE: predict the pixels of hidden patches (arXiv:2111.06377)."""
+"""MAE: predict the pixels of hidden patches (arXiv:2111.06377; VideoMAE, arXiv:2203.12602)."""
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from openjepa.draws import Rows
-from openjepa.masks.blocks import Blocks
 from openjepa.masks.random import Random
-from openjepa.modalities.grid import Grid
+from openjepa.masks.samplers import Sampler
+from openjepa.modalities.modality import Modality
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.predictor import Predictor, PredictorConfig
-from openjepa.objectives.objective import LossOutput, Objective, Prediction, take_blocks
+from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, draw_masks, take_blocks, valid_mean
 from openjepa.tokens import Batch, Tokens
 
 
@@ -21,43 +22,59 @@ class MAEConfig:
 
     encoder: EncoderConfig = EncoderConfig()
     decoder: PredictorConfig = PredictorConfig(dim=512, depth=8, heads=16)
-    masks: Random | Blocks = Random(ratio=0.75)
+    masks: Sampler = Random(ratio=0.75)
     norm_pix: bool = True  # the published pre-training; its released demo weights were trained without
+    per_channel: bool = False  # normalise the pixels of each channel on their own, as VideoMAE
 
-    def collate(self, view: Shaped[Tensor, "b c *size"], modality: Grid, seed: int, step: int, rows: Rows) -> Batch:
+    def __post_init__(self) -> None:
+        if self.per_channel and not self.norm_pix:
+            raise ValueError("per_channel says how pixels are normalised, but norm_pix is off; turn norm_pix on, or per_channel off")
+
+    def collate(
+        self, view: Shaped[Tensor, "b c *size"], modality: Modality, seed: int, step: int, rows: Rows, progress: float = 0.0
+    ) -> Batch:
         """Masks for these samples; the view itself goes through unchanged."""
-        return Batch((view,), (self.masks(modality.places(tuple(view.shape[2:])), seed, step, rows),))
+        return Batch((view,), (draw_masks(self.masks, view, modality, seed, step, rows, progress),))
 
-    def build(self, modality: Grid) -> "MAE":
+    def build(self, modality: Modality) -> "MAE":
         return MAE(self, modality)
 
 
 class MAE(Objective):
     """Encoder on the visible patches, decoder on all places, loss on the hidden ones."""
 
-    def __init__(self, config: MAEConfig, modality: Grid) -> None:
+    def __init__(self, config: MAEConfig, modality: Modality) -> None:
         super().__init__()
         self.config, self.modality = config, modality
         self.encoder = Encoder(config.encoder, modality.patch_dim)
         self.decoder = Predictor(config.decoder, self.encoder.dim, modality.patch_dim)
 
     def predict(self, batch: Batch) -> Prediction:
-        patches, (masks,) = self.modality.patchify(batch.views[0]), batch.masks
-        context: Tokens = self.encoder(patches.take(masks.context))
-        where = take_blocks(patches.positions, masks.targets)
-        goals = pixel_targets(take_blocks(patches.values, masks.targets), self.config.norm_pix)
-        return Prediction(context, self.decoder(context, where), goals, where, masks)
+        patches, (masks,) = self.modality.patchify(batch.views[0]).blank(), batch.masks
+        context: Tokens = self.encoder(patches.take(masks.context, masks.context_valid))
+        where, valid = asked(patches, masks)
+        channels = self.modality.channels if self.config.per_channel else None
+        goals = pixel_targets(take_blocks(patches.values, masks.targets), self.config.norm_pix, channels)
+        return Prediction(context, self.decoder(context, where, valid), goals, where, masks, valid=valid)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """Mean squared error over the hidden patches, in float32."""
         prediction = self.predict(batch)
-        return LossOutput(pixel_error(prediction.guesses, prediction.goals).mean(), prediction)
+        return LossOutput(valid_mean(pixel_error(prediction.guesses, prediction.goals), prediction.valid), prediction)
 
 
-def pixel_targets(patches: Float[Tensor, "*b d"], norm_pix: bool) -> Float[Tensor, "*b d"]:
-    """Pixels, or with `norm_pix` each patch less its mean over its own std (unbiased variance + 1e-6)."""
+def pixel_targets(patches: Float[Tensor, "*b d"], norm_pix: bool, channels: int | None = None) -> Float[Tensor, "*b d"]:
+    """Pixels, or with `norm_pix` each patch less its mean over its own std (unbiased variance + 1e-6).
+
+    With `channels` each channel of a patch on its own, over std + 1e-6 (VideoMAE's code); a patch holds
+    its channels last.
+    """
     if not norm_pix:
         return patches
+    if channels is not None:
+        cube: Tensor = patches.unflatten(-1, (-1, channels))
+        std, level = torch.std_mean(cube, -2, keepdim=True)
+        return ((cube - level) / (std + 1e-6)).flatten(-2)
     mean, variance = patches.mean(-1, keepdim=True), patches.var(-1, keepdim=True)
     return (patches - mean) / (variance + 1e-6).sqrt()
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from openjepa.draws import Rows
-from openjepa.modalities.grid import Grid
+from openjepa.masks.samplers import Sampler, draw
+from openjepa.modalities.modality import Modality
 from openjepa.models.encoder import Encoder
-from openjepa.tokens import Batch, Masks, Tokens, gather
+from openjepa.tokens import Batch, Masks, Tokens, both, gather
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Prediction:
     where: Float[Tensor, "b blocks t axes"]
     masks: Masks
     raw_goals: Float[Tensor, "b n e"] | None = None  # target features of every token before normalisation
+    valid: Bool[Tensor, "b blocks t"] | None = None  # False where nothing was asked (padding); None: asked everywhere
+    raw_valid: Bool[Tensor, "b n"] | None = None  # False where raw_goals is of padding
 
 
 @dataclass(frozen=True)
@@ -61,13 +64,37 @@ class Objective(nn.Module):
 
 @runtime_checkable
 class ObjectiveConfig(Protocol):
-    def collate(self, view: Shaped[Tensor, "b c *size"], modality: Grid, seed: int, step: int, rows: Rows) -> Batch:
-        """Samples to batch, in a loader worker: a pure function of (seed, step, row)."""
+    def collate(
+        self, view: Shaped[Tensor, "b c *size"], modality: Modality, seed: int, step: int, rows: Rows, progress: float = 0.0
+    ) -> Batch:
+        """Samples to batch, in a loader worker: a pure function of (seed, step, row). `progress` is step / steps."""
 
-    def build(self, modality: Grid) -> Objective: ...
+    def build(self, modality: Modality) -> Objective: ...
 
 
 def take_blocks(x: Shaped[Tensor, "b n d"], index: Int[Tensor, "b blocks t"]) -> Shaped[Tensor, "b blocks t d"]:
     """Tokens of every block."""
     taken: Tensor = gather(x, index.flatten(1)).unflatten(1, index.shape[1:])
     return taken
+
+
+def asked(patches: Tokens, masks: Masks) -> tuple[Float[Tensor, "b blocks t axes"], Bool[Tensor, "b blocks t"] | None]:
+    """Places of the targets, and which of them are no padding (None: all)."""
+    where, there = take_blocks(patches.positions, masks.targets), None
+    if patches.valid is not None:
+        there = take_blocks(patches.valid[..., None], masks.targets)[..., 0]
+    return where, both(there, masks.target_valid)
+
+
+def draw_masks(
+    sampler: Sampler, view: Shaped[Tensor, "b c *size"], modality: Modality, seed: int, step: int, rows: Rows, progress: float
+) -> Masks:
+    """Masks for these samples: on the grid of their tokens, behind the modality's `registers`, among what is `valid`."""
+    valid, registers = modality.valid(view), modality.registers
+    here = None if valid is None else valid[:, registers:]
+    return draw(sampler, modality.places(tuple(view.shape[2:])), seed, step, rows, progress, here).behind(registers)
+
+
+def valid_mean(x: Float[Tensor, "*b"], valid: Bool[Tensor, "*b"] | None) -> Float[Tensor, ""]:
+    """Mean over what is no padding; 0 where all is."""
+    return x.mean() if valid is None else x.masked_fill(~valid, 0).sum() / valid.sum().clamp(min=1)

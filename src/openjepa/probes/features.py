@@ -1,5 +1,7 @@
 """Features of a frozen encoder for a whole data set, read once, kept on disk.
 
+Several clips of a sample that has time are encoded one by one: their mean features are averaged, their tokens stand side by side.
+
 The cache is keyed by everything that decides the numbers: the weights, the architecture, the preprocessing, the
 data's fingerprint, the rows and the pooling. A file that is damaged is computed again.
 """
@@ -8,34 +10,23 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from openjepa.modalities.image import BadSample
 from openjepa.probes import floors
+from openjepa.probes.reading import Readable, chunks
+from openjepa.probes.token_file import TokenWriter
 
 Pooling = Literal["mean", "last4", "tokens"]
 VERSION = "1"  # of what is cached: rises when the same key would give other numbers
-CHUNK = 256  # images read and encoded at a time
-
-
-@runtime_checkable
-class Readable(Protocol):
-    """What features need of a data set."""
-
-    @property
-    def fingerprint(self) -> str: ...
-    def __len__(self) -> int: ...
-    def name(self, row: int, /) -> str: ...
-    def read(self, rows: Sequence[int], /) -> Sequence[Tensor] | Tensor: ...
 
 
 @runtime_checkable
@@ -46,7 +37,7 @@ class Frozen(Protocol):
     def encoder(self) -> nn.Module: ...
     @property
     def modality(self) -> Any: ...
-    def encode(self, images: UInt8[Tensor, "b c h w"], /, *, layers: int = 1) -> Any: ...
+    def encode(self, views: Shaped[Tensor, "b c *size"], /, *, layers: int = 1) -> Any: ...
 
 
 @dataclass(frozen=True)
@@ -62,18 +53,8 @@ class Features:
 class Pixels:
     """What the pixel floor and the check for shared files need of the same samples."""
 
-    x: UInt8[Tensor, "n d"]
-    hashes: Int[Tensor, " n"]  # of the decoded picture, 64 bits: equal pictures under other names are equal
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A few samples, decoded and as evaluation sees them."""
-
-    rows: list[int]
-    images: UInt8[Tensor, "b c h w"]
-    hashes: list[int]
-    bad: list[tuple[str, str]]
+    x: Shaped[Tensor, "n d"]
+    hashes: Int[Tensor, " n"]  # of what was decoded, 64 bits: equal pictures under other names are equal
 
 
 def pooled(encoded: Any, dim: int, pooling: Pooling, layer: int) -> Tensor:
@@ -81,7 +62,13 @@ def pooled(encoded: Any, dim: int, pooling: Pooling, layer: int) -> Tensor:
     if pooling == "last4":
         return encoded.pooled  # type: ignore[no-any-return]
     tokens: Tensor = encoded.tokens[..., :dim]  # the first of the last -layer layers
-    return tokens if pooling == "tokens" else tokens.mean(1)
+    if pooling == "tokens":
+        return tokens
+    valid = getattr(encoded, "valid", None)
+    if valid is None:
+        return tokens.mean(1)
+    mean: Tensor = tokens.masked_fill(~valid[..., None], 0).sum(1) / valid.sum(1, keepdim=True)
+    return mean
 
 
 def depth_asked(pooling: Pooling, layer: int) -> int:
@@ -122,22 +109,41 @@ def extract_all(
     pooling: Pooling,
     layer: int,
     paths: Mapping[str, Path | None],
+    *,
+    clips: int = 1,
+    writers: Mapping[str, TokenWriter] | None = None,
+    patches: floors.PatchCode | None = None,
 ) -> tuple[dict[str, Features], Pixels]:
-    """Features of several encoders, and pixels, reading every sample once. Encoders whose file in `paths` is whole do not run."""
+    """Features of several encoders, and pixels, reading every sample once. Encoders whose file in `paths` is whole do not run.
+
+    `writers` are given the tokens of the encoders that they are named after; the writer "pixels" is given `patches` of the views.
+    """
+    writers = writers or {}
     layers = depth_asked(pooling, layer)
     done = {name: found for name in bundles if (found := load(paths[name])) is not None}
     parts: dict[str, list[Tensor]] = {name: [] for name in bundles if name not in done}
     pictures, hashes, kept, bad = list[Tensor](), list[int](), list[int](), list[tuple[str, str]]()
-    for chunk in chunks(dataset, next(iter(bundles.values())).modality, rows):
+    modality = next(iter(bundles.values())).modality
+    for chunk in chunks(dataset, modality, rows, clips):
         bad += chunk.bad
         if not chunk.rows:
             continue
         kept += chunk.rows
         hashes += chunk.hashes
-        pictures.append(floors.pixels(chunk.images))
-        for name, got in parts.items():
-            bundle = bundles[name]
-            got.append(pooled(bundle.encode(chunk.images, layers=layers), width(bundle), pooling, layer))
+        pictures.append(torch.cat([floors.pixels(view) for view in chunk.clips], 1))
+        for name, bundle in bundles.items():
+            if name not in parts and name not in writers:
+                continue
+            encoded = [bundle.encode(view, layers=layers) for view in chunk.clips]
+            if name in parts:
+                values = [pooled(one, width(bundle), pooling, layer) for one in encoded]
+                parts[name].append(torch.cat(values, 1) if pooling == "tokens" else torch.stack(values).mean(0))
+            if name in writers:  # of layer `layer`: the first of those asked for, or of the last four the last
+                columns = slice(-width(bundle), None) if layer == -1 else slice(width(bundle))
+                write_tokens(writers[name], [one.tokens[..., columns] for one in encoded], [getattr(one, "valid", None) for one in encoded])
+        if patches is not None and "pixels" in writers:
+            raw = [patches(modality.patchify(view)) for view in chunk.clips]
+            write_tokens(writers["pixels"], [one.values for one in raw], [one.valid for one in raw])
     if not kept:
         first = f"; the first: {bad[0][0]}: {bad[0][1]}" if bad else ""
         raise ValueError(f"none of {len(rows)} samples could be read, so there is nothing to probe{first}")
@@ -147,8 +153,14 @@ def extract_all(
     stale = [name for name, found in done.items() if found.rows.tolist() != kept]
     if stale:  # a file broke, or was mended, since these were kept: rows must mean the same samples for every method
         paths = {name: None if name in stale else path for name, path in paths.items()}
-        return extract_all(bundles, dataset, rows, pooling, layer, paths)
+        return extract_all(bundles, dataset, rows, pooling, layer, paths, clips=clips)
     return done, Pixels(torch.cat(pictures), torch.tensor(hashes))
+
+
+def write_tokens(writer: TokenWriter, clips: Sequence[Tensor], valid: Sequence[Tensor | None]) -> None:
+    """Tokens of several clips of the same samples, side by side."""
+    real = [part for part in valid if part is not None]
+    writer.add(torch.cat(list(clips), 1).cpu(), torch.cat(real, 1).cpu() if real else None)
 
 
 def width(bundle: Frozen) -> int:
@@ -156,39 +168,9 @@ def width(bundle: Frozen) -> int:
     return int(bundle.encoder.dim)  # type: ignore[arg-type]
 
 
-def chunks(dataset: Readable, modality: Any, rows: Sequence[int]) -> Iterator[Chunk]:
-    """Every sample of `rows` once, CHUNK at a time, unreadable ones set aside with their reason."""
-    for start in range(0, len(rows), CHUNK):
-        wanted = [int(row) for row in rows[start : start + CHUNK]]
-        kept, images, bad = read_some(dataset, wanted)
-        hashes = [content(image) for image in images]
-        view = modality.center(images) if kept else torch.empty(0, 3, *modality.size, dtype=torch.uint8)
-        yield Chunk(kept, view, hashes, bad)
-
-
-def read_some(dataset: Readable, rows: list[int]) -> tuple[list[int], Sequence[Tensor] | Tensor, list[tuple[str, str]]]:
-    """(rows that could be read, their images, what is wrong with the others)."""
-    try:
-        return rows, dataset.read(rows), []
-    except BadSample:  # at least one of them: find out which
-        kept, images, bad = list[int](), list[Tensor](), list[tuple[str, str]]()
-        for row in rows:
-            try:
-                images += list(dataset.read([row]))
-                kept.append(row)
-            except BadSample as error:
-                bad.append((dataset.name(row), str(getattr(error, "reason", error))))
-        return kept, images, bad
-
-
-def content(image: UInt8[Tensor, "c h w"]) -> int:
-    """64 bits that are equal for equal pictures and, but for one chance in 10^19, for no others."""
-    shape = ",".join(map(str, image.shape))
-    digest = hashlib.blake2b(image.contiguous().numpy().tobytes(), digest_size=8, key=shape.encode()).digest()
-    return int.from_bytes(digest, "little", signed=True)
-
-
-def cache_file(bundle: Frozen, dataset: Readable, rows: Sequence[int], pooling: Pooling, layer: int, folder: Path | None) -> Path | None:
+def cache_file(
+    bundle: Frozen, dataset: Readable, rows: Sequence[int], pooling: Pooling, layer: int, folder: Path | None, clips: int = 1
+) -> Path | None:
     """Where these features are kept; None keeps nothing."""
     if folder is None:
         return None
@@ -197,7 +179,8 @@ def cache_file(bundle: Frozen, dataset: Readable, rows: Sequence[int], pooling: 
         state.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     numbers = hashlib.sha256(torch.tensor(list(rows), dtype=torch.int64).numpy().tobytes())
     told = (VERSION, state.hexdigest(), repr(getattr(bundle.encoder, "config", None)), repr(bundle.modality), dataset.fingerprint)
-    key = hashlib.sha256(repr((*told, numbers.hexdigest(), pooling, layer)).encode()).hexdigest()
+    how = (pooling, layer) if clips == 1 else (pooling, layer, clips)
+    key = hashlib.sha256(repr((*told, numbers.hexdigest(), *how)).encode()).hexdigest()
     return folder / f"{key[:32]}.safetensors"
 
 

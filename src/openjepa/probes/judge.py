@@ -1,19 +1,22 @@
 """One question, one probe, every method: the same lines run on the encoder and on each of its floors."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from openjepa.probes import fewshot, knn, linear
-from openjepa.probes.confidence import paired_gain, wilson
+from openjepa.probes import attentive, fewshot, knn, linear
+from openjepa.probes.attentive import Attentive
+from openjepa.probes.confidence import check, paired_gain, wilson
 from openjepa.probes.questions import Question
 from openjepa.probes.report import Row
+from openjepa.probes.token_file import TokenFeatures
 
-PROBES = ("knn", "linear", *fewshot.BUDGETS)
+PROBES = ("knn", "linear", *fewshot.BUDGETS, "attentive")
+Sides = tuple[Tensor, Tensor] | tuple[TokenFeatures, TokenFeatures]  # train, test
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,27 @@ class Outcome:
     detail: dict[str, Any]
 
 
+@dataclass
+class Judge:
+    """What stays the same from question to question, and what need not be computed twice."""
+
+    seed: int
+    groups: Int[Tensor, " n"] | None = None  # of the training samples: choices within train never cut one
+    pooler: Attentive = field(default_factory=Attentive)
+    heads: int | None = None  # attention heads of the encoder
+    near: dict[str, tuple[bytes, knn.Near]] = field(default_factory=dict)  # method -> (samples, their neighbours)
+
+    def neighbours(self, method: str, x: Tensor, test: Tensor, here: Tensor, there: Tensor) -> knn.Near:
+        """Of features that were asked of before, from memory, if the same samples are asked of."""
+        which = here.numpy().tobytes() + there.numpy().tobytes()
+        known = self.near.get(method)
+        if known is None or known[0] != which:
+            known = self.near[method] = (which, knn.search(x, test))
+        return known[1]
+
+
 def compare(
-    methods: Mapping[str, tuple[Tensor, Tensor]], question: Question, name: str, y: Int[Tensor, " n"], test_y: Int[Tensor, " m"], seed: int
+    methods: Mapping[str, Sides], question: Question, name: str, y: Int[Tensor, " n"], test_y: Int[Tensor, " m"], judge: Judge
 ) -> list[Row]:
     """Probe `name` on every method's (train, test) features, then the majority class and chance.
 
@@ -36,7 +58,18 @@ def compare(
     y, test_y, classes = y[here], test_y[there], len(question.names)
     if not len(test_y):
         raise ValueError(f"no test sample that has a label {question.label!r} could be read")
-    outcomes = {method: run(name, x[here], y, test[there], test_y, classes, seed) for method, (x, test) in methods.items()}
+    groups = None if judge.groups is None else judge.groups[here]
+    outcomes = {}
+    for method, (x, test) in methods.items():
+        x, test = x[here], test[there]
+        if isinstance(x, TokenFeatures) and isinstance(test, TokenFeatures):
+            outcomes[method] = pool(x, y, test, test_y, classes, groups, judge)
+        elif isinstance(x, Tensor) and isinstance(test, Tensor):
+            near = None
+            if name == "knn":
+                check(x, y, classes)
+                near = judge.neighbours(method, x, test, here, there)
+            outcomes[method] = run(name, x, y, test, test_y, classes, judge.seed, groups, near)
     rows = []
     for method, outcome in outcomes.items():
         floors = {m: other for m, other in outcomes.items() if m != method and method == "encoder"}
@@ -48,18 +81,41 @@ def compare(
 
 
 def run(
-    name: str, x: Float[Tensor, "n d"], y: Int[Tensor, " n"], test: Float[Tensor, "m d"], test_y: Int[Tensor, " m"], classes: int, seed: int
+    name: str,
+    x: Float[Tensor, "n d"],
+    y: Int[Tensor, " n"],
+    test: Float[Tensor, "m d"],
+    test_y: Int[Tensor, " m"],
+    classes: int,
+    seed: int,
+    groups: Int[Tensor, " n"] | None,
+    near: knn.Near | None,
 ) -> Outcome:
     """Fit probe `name` on (x, y), ask it about `test`."""
     if name == "knn":
-        guesses = knn.predict(x, y, test, classes)
+        guesses = knn.predict(x, y, test, classes, near=near)
         by_k = {str(k): (guess == test_y).double().mean().item() for k, guess in guesses.items()}
         return Outcome(guesses[knn.DEFAULT] == test_y, (), {"k": by_k})
     if name == "linear":
-        fitted = linear.fit(x, y, classes, seed=seed)
+        fitted = linear.fit(x, y, classes, seed=seed, groups=groups)
         return Outcome(fitted.predict(test) == test_y, (), {"C": fitted.strength, "held_out": fitted.held_out})
     few = fewshot.run(x, y, test, test_y, classes, fewshot.BUDGETS[name], seed=seed)
     return Outcome(None, few.tries, {"samples": few.samples, "tries": few.tries})
+
+
+def pool(
+    x: TokenFeatures,
+    y: Int[Tensor, " n"],
+    test: TokenFeatures,
+    test_y: Int[Tensor, " m"],
+    classes: int,
+    groups: Int[Tensor, " n"] | None,
+    judge: Judge,
+) -> Outcome:
+    """The attentive probe, which pools tokens for itself."""
+    heads = judge.heads if judge.heads and x.dim % judge.heads == 0 else None
+    fitted = attentive.fit(x, y, classes, judge.pooler, heads=heads, seed=judge.seed, groups=groups)
+    return Outcome(fitted.predict(test) == test_y, (), fitted.detail())
 
 
 def gain(ours: Outcome, floor: Outcome) -> tuple[float, float, float]:

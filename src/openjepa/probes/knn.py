@@ -7,6 +7,7 @@ cosines look alike. `center=False` gives the published form.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -17,6 +18,30 @@ from openjepa.probes.confidence import check
 NEIGHBOURS = (10, 20, 100, 200)
 DEFAULT = 20
 TEMPERATURE = 0.07
+
+
+@dataclass(frozen=True)
+class Near:
+    """The nearest training samples of every test sample, nearest first. They do not depend on what is asked of them."""
+
+    cosines: Float[Tensor, "m k"]
+    indices: Int[Tensor, "m k"]
+
+
+@torch.no_grad()
+def search(
+    x: Float[Tensor, "n d"], test: Float[Tensor, "m d"], most: int = max(NEIGHBOURS), *, center: bool = True, chunk: int = 1024
+) -> Near:
+    """The `most` nearest, or all of fewer. Test samples are compared `chunk` at a time: chunk x n similarities in memory."""
+    if center:
+        mean = x.mean(0)
+        x, test = x - mean, test - mean
+    x, test = unit(x), unit(test)
+    most = min(most, len(x))
+    near = [(part @ x.T).topk(most) for part in torch.split(test, chunk)]  # sorted
+    if not near:
+        return Near(x[:0, :0], torch.empty(0, 0, dtype=torch.int64))
+    return Near(torch.cat([part.values for part in near]), torch.cat([part.indices for part in near]))
 
 
 @torch.no_grad()
@@ -30,26 +55,23 @@ def predict(
     temperature: float = TEMPERATURE,
     center: bool = True,
     chunk: int = 1024,
+    near: Near | None = None,
 ) -> dict[int, Int[Tensor, " m"]]:
     """The class of each test sample, for every k of `neighbours`; a k above n asks all n.
 
-    ValueError for features that are not finite. Test samples are compared `chunk` at a time: chunk x n similarities in memory.
+    `near`: what `search` found for the same x and test, to ask another question of them. ValueError for features that are not finite.
     """
     check(x, y, classes)
     check(test, None, classes)
-    if center:
-        mean = x.mean(0)
-        x, test = x - mean, test - mean
-    x, test = unit(x), unit(test)
-    most = min(max(neighbours), len(x))
-    found: dict[int, list[Tensor]] = {k: [] for k in neighbours}
-    for part in torch.split(test, chunk):
-        near = (part @ x.T).topk(most)  # sorted, nearest first
-        weights, votes = (near.values / temperature).exp(), y[near.indices]
-        for k in neighbours:
-            tally = torch.zeros(len(part), classes, dtype=x.dtype, device=x.device)
-            found[k].append(tally.scatter_add_(1, votes[:, :k], weights[:, :k]).argmax(1))
-    return {k: torch.cat(parts) if parts else y[:0] for k, parts in found.items()}
+    if not len(test):
+        return dict.fromkeys(neighbours, y[:0])
+    near = near or search(x, test, max(neighbours), center=center, chunk=chunk)
+    weights, votes = (near.cosines / temperature).exp(), y[near.indices]
+    found = {}
+    for k in neighbours:
+        tally = torch.zeros(len(test), classes, dtype=x.dtype, device=x.device)
+        found[k] = tally.scatter_add_(1, votes[:, :k], weights[:, :k]).argmax(1)
+    return found
 
 
 def unit(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

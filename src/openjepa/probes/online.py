@@ -1,18 +1,20 @@
 """kNN during pretraining: how good the features are while they are being made.
 
 The samples are chosen and decoded once, so that every call asks the same question and costs one forward pass over
-3,000 images. It is a trend, not a result: both sides come from the training data, and `openjepa probe` has the floors.
+3,000 samples. It is a trend, not a result: both sides come from the training data, and `openjepa probe` has the floors.
 """
 
+from math import prod
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from openjepa import draws
 from openjepa.probes import knn
-from openjepa.probes.features import chunks
+from openjepa.probes.reading import chunks
+from openjepa.tokens import Tokens
 
 TRAIN, TEST = 2_000, 1_000  # samples
 MOST_BYTES = 256 * 2**20  # of decoded views kept in memory
@@ -32,7 +34,7 @@ class Settings(Protocol):
 class OnlineKNN:
     """Accuracy of a kNN vote among fixed samples, as a function of the encoder."""
 
-    def __init__(self, images: UInt8[Tensor, "n c h w"], labels: Int[Tensor, " n"], train: int) -> None:
+    def __init__(self, images: Shaped[Tensor, "n c *size"], labels: Int[Tensor, " n"], train: int) -> None:
         self.images, self.labels, self.train = images, labels, train
 
     @torch.no_grad()
@@ -40,12 +42,20 @@ class OnlineKNN:
         """Share of the held-out samples named rightly. Draws no random numbers and leaves `encoder` as it was."""
         device, training = next(encoder.parameters()).device, encoder.training
         encoder.eval()
-        parts = [encoder(modality.patchify(part.to(device))).values.mean(1).float().cpu() for part in torch.split(self.images, BATCH)]
+        parts = [mean_token(encoder(modality.patchify(part.to(device)))) for part in torch.split(self.images, BATCH)]
         encoder.train(training)
         x, n = torch.cat(parts), self.train
         if not x.isfinite().all():  # the engine stops such a run and says why
             return 0.0
         return knn.accuracy(x[:n], self.labels[:n], x[n:], self.labels[n:])
+
+
+def mean_token(tokens: Tokens) -> Float[Tensor, "b d"]:
+    """Mean over the tokens that are real."""
+    if tokens.valid is None:
+        return tokens.values.mean(1).float().cpu()
+    real = tokens.values.masked_fill(~tokens.valid[..., None], 0)
+    return (real.sum(1) / tokens.valid.sum(1, keepdim=True)).float().cpu()
 
 
 def online_knn(dataset: Any, run: Settings, label: str | None = None) -> OnlineKNN | None:
@@ -57,14 +67,16 @@ def online_knn(dataset: Any, run: Settings, label: str | None = None) -> OnlineK
         return None
     values = dataset.labels[label or next(iter(dataset.labels))].values
     there = torch.nonzero(values >= 0)[:, 0]
-    size = run.modality.channels * run.modality.size[0] * run.modality.size[1]
+    size = run.modality.channels * prod(run.modality.size)
     count = min(TRAIN + TEST, len(there), MOST_BYTES // size)
     order = torch.from_numpy(draws.uniform(run.seed, 0, there.tolist(), 1, "online knn")[:, 0]).argsort(stable=True)
     rows = there[order[:count]].tolist()
     images, kept = list[Tensor](), list[int]()
     for chunk in chunks(dataset, run.modality, rows):
-        images.append(chunk.images)
+        images += chunk.clips
         kept += chunk.rows
+        if sum(view.nbytes for view in images) > MOST_BYTES:  # floats, where bytes were counted on
+            break
     train = len(kept) * TRAIN // (TRAIN + TEST)
     labels = values[kept]
     if len(kept) < 30 or len(torch.unique(labels[:train])) < 2:

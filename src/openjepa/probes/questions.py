@@ -8,8 +8,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from openjepa.data.labels import LabelSet
-from openjepa.probes.features import Readable
-from openjepa.probes.splits import hold_out
+from openjepa.probes.reading import Readable
+from openjepa.probes.splits import Groups, hold_out, hold_out_groups
 
 HELD_OUT = 0.2  # share of every class that judges when no test set is given
 
@@ -86,10 +86,25 @@ def some(names: Sequence[str]) -> str:
     return listed if len(names) <= 5 else f"{listed} and {len(names) - 5} more"
 
 
-def held_out_rows(asked: Sequence[Question], seed: int) -> tuple[list[int], list[int]]:
-    """(rows to learn from, rows to judge by), the share HELD_OUT of every class of the first question."""
+def held_out_rows(
+    asked: Sequence[Question], seed: int, groups: Groups | None = None, wanted: Sequence[str] = ()
+) -> tuple[list[int], list[int]]:
+    """(rows to learn from, rows to judge by): the share HELD_OUT of every class of the first question.
+
+    With `groups` about so much of all samples in whole groups, or the groups `wanted`.
+    """
     labels = asked[0].train
     there = torch.nonzero(labels >= 0)[:, 0]
+    if groups is not None and wanted:
+        out = torch.isin(groups.values[there], groups.numbers(wanted))
+        lost = set(labels[there][out].tolist()) - set(labels[there][~out].tolist())
+        if lost:
+            names = some([asked[0].names[i] for i in sorted(lost)])
+            raise ValueError(f"without the groups {', '.join(wanted)} no sample of {asked[0].label} {names} is left to learn from")
+        return there[~out].tolist(), there[out].tolist()
+    if groups is not None:
+        kept, held = hold_out_groups(labels[there], groups.values[there], HELD_OUT, seed, "test")
+        return there[kept].tolist(), there[held].tolist()
     kept, held = hold_out(labels[there], HELD_OUT, seed, "test")
     if not len(held):
         raise ValueError(f"no class of {asked[0].label!r} has 2 samples, so none can be held out; give a test set with --test")

@@ -1,44 +1,25 @@
 """Probe a run: the same probes on the encoder, on its untrained self, on pixels, and beside them chance."""
 
-import difflib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from openjepa.probes import fewshot, floors, knn
-from openjepa.probes.features import Frozen, Pixels, Pooling, Readable, cache_file, extract_all, width
-from openjepa.probes.judge import PROBES, compare
-from openjepa.probes.questions import Labelled, held_out_rows, questions
+from openjepa.probes import fewshot, knn, remarks
+from openjepa.probes.attentive import Attentive
+from openjepa.probes.features import Frozen, Pooling, width
+from openjepa.probes.judge import Judge, Sides, compare
+from openjepa.probes.questions import Labelled, Question, held_out_rows, questions
+from openjepa.probes.reading import Readable
 from openjepa.probes.report import ProbeReport, Row, unique
+from openjepa.probes.sides import Settings, patch_code, read, shared, with_pixels
+from openjepa.probes.splits import Groups, groups_of, hold_out_groups
 
-PCA_ROWS = 10_000  # training samples the axes of the pixel floor are fitted on
 Event = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How features are taken and probed."""
-
-    probes: tuple[str, ...] = ("knn", "linear")
-    labels: tuple[str, ...] = ()  # questions asked of data that has several; empty asks all
-    pooling: Pooling = "mean"
-    layer: int = -1  # -1 is the last
-    seed: int = 0  # of the splits and of few-shot draws
-
-    def __post_init__(self) -> None:
-        for name in self.probes:
-            if name not in PROBES:
-                near = difflib.get_close_matches(name, PROBES, 1)
-                hint = f", did you mean {near[0]!r}?" if near else ";"
-                raise ValueError(f"no probe {name!r}{hint} there are {', '.join(PROBES)}")
-        if self.pooling == "tokens":
-            raise ValueError("pooling 'tokens' gives many features per image, these probes want one; take mean or last4")
 
 
 @dataclass(frozen=True)
@@ -49,16 +30,6 @@ class Scored:
     warnings: list[str]
     notes: list[str]
     bad: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class Side:
-    """Train or test, read: features by method, pixels, and which sample each row is."""
-
-    x: Mapping[str, Tensor]  # encoder, untrained: [n d]
-    pixels: Pixels
-    rows: Int[Tensor, " n"]
-    bad: tuple[tuple[str, str], ...]
 
 
 def probe(
@@ -72,6 +43,10 @@ def probe(
     layer: int = -1,
     step: int | None = None,
     seed: int = 0,
+    clips: int = 1,
+    group: str | None = None,
+    held_out: Sequence[str] = (),
+    attentive: Attentive | None = None,
     cache: Literal["auto", "on", "off"] = "auto",
     device: str = "auto",
     write: bool = True,
@@ -80,8 +55,10 @@ def probe(
     """Probe the frozen encoder of `run_folder` on labelled `data`, judged on `test`.
 
     Without `test` a fifth of every class of `data` is held out, and the report says so. `labels` names the questions
-    to ask of data that has several; by default all. The report is written to <run>/probes unless `write` is off.
-    Progress goes to `on_event` as dicts with "kind": "probe" and a "text".
+    to ask of data that has several; by default all. `group` is a regular expression on a sample's name, whose first
+    group (a speaker, a fold) no split cuts: then whole groups are held out, those in `held_out` or about a fifth.
+    `clips` of a sample that has time are encoded instead of its middle; `attentive` is how that probe is trained.
+    The report is written to <run>/probes unless `write` is off. Progress goes to `on_event` as dicts with "kind": "probe" and a "text".
 
     Raises:
         ValueError: no run, no labels, labels of one class, test classes that train lacks, unknown names.
@@ -91,7 +68,7 @@ def probe(
     from openjepa.data.dataset import open_dataset
     from openjepa.engine import choose_device
 
-    settings = Settings(tuple(probes), tuple(labels or ()), pooling, layer, seed)
+    settings = Settings(tuple(probes), tuple(labels or ()), pooling, layer, seed, clips, group, tuple(held_out), attentive or Attentive())
     began, folder = time.perf_counter(), Path(run_folder)
     bundles = {"encoder": load_encoder(folder, step=step), "untrained": load_encoder(folder, untrained=True)}
     for bundle in bundles.values():
@@ -128,7 +105,10 @@ def told(path: str, dataset: Readable) -> dict[str, Any]:
 
 def described(settings: Settings) -> dict[str, Any]:
     """Everything that decides the scores, with the constants of the protocol."""
-    chosen = {"probes": list(settings.probes), "pooling": settings.pooling, "layer": settings.layer, "seed": settings.seed}
+    chosen: dict[str, Any] = {"probes": list(settings.probes), "pooling": settings.pooling, "layer": settings.layer, "seed": settings.seed}
+    chosen |= {"clips": settings.clips, "group": settings.group, "held_out": list(settings.held_out)}
+    if settings.tokens:
+        chosen["attentive"] = asdict(settings.attentive)
     return chosen | {"knn": {"k": knn.DEFAULT, "temperature": knn.TEMPERATURE, "centred": True}, "tries": fewshot.TRIES}
 
 
@@ -144,47 +124,58 @@ def score(
     """Probe encoders that are already open: "encoder" is judged, the others are floors."""
     asked, notes = questions(train, test, settings.labels)
     other = test or train
+    warnings, groups = list[str](), grouped(train, settings.group)
     train_rows, test_rows = list(range(len(train.dataset))), list(range(len(other.dataset)))
     if test is None:
-        train_rows, test_rows = held_out_rows(asked, settings.seed)
-        notes.append(f"no test set: {len(test_rows)} samples, a fifth of each {asked[0].label}, were held out of {train.path}")
+        train_rows, test_rows = held_out_rows(asked, settings.seed, groups, settings.held_out)
+        notes.append(remarks.held_out(asked[0], train.path, test_rows, groups))
+    elif settings.held_out:
+        raise ValueError(f"{test.path} judges, so the groups {', '.join(settings.held_out)} cannot; give held-out groups or a test set")
+    elif groups is not None and settings.group is not None:
+        warnings += remarks.groups_in_both(groups, [name_of(test, row) for row in test_rows], settings.group)
     on_event({"kind": "probe", "text": f"features of {len(train_rows)} + {len(test_rows)} samples"})
-    here = read(bundles, train.dataset, train_rows, settings, cache_dir)
-    there = read(bundles, other.dataset, test_rows, settings, cache_dir)
-    methods = with_pixels(here, there, width(bundles["encoder"]), settings.seed)
+    main = bundles["encoder"]
+    patches = patch_code(main, train.dataset, train_rows, settings.clips, settings.seed) if settings.tokens else None
+    here = read(bundles, train.dataset, train_rows, settings, cache_dir, patches)
+    there = read(bundles, other.dataset, test_rows, settings, cache_dir, patches)
+    pooled: dict[str, Sides] = dict(with_pixels(here, there, width(main), settings.seed))
+    whole: dict[str, Sides] = {name: (tokens, there.tokens[name]) for name, tokens in here.tokens.items()}
+    judge = Judge(settings.seed, pooler=settings.attentive, heads=getattr(getattr(main.encoder, "config", None), "heads", None))
     rows = list[Row]()
     for question in asked:
+        y, test_y = question.train[here.rows], question.test[there.rows]
+        if groups is not None:
+            judge = replace(judge, groups=spared(question, y, groups.values[here.rows], notes))
         for name in settings.probes:
             on_event({"kind": "probe", "text": f"{name} on {question.label}"})
-            rows += compare(methods, question, name, question.train[here.rows], question.test[there.rows], settings.seed)
+            found = compare(whole if name == "attentive" else pooled, question, name, y, test_y, judge)
+            if name == "attentive":
+                said, warned = remarks.attentive(found, sum(p.numel() for p in main.encoder.parameters()))
+                notes, warnings = notes + said, warnings + warned
+            rows += found
     bad = [*here.bad, *there.bad]
     if bad:
         notes.append(f"{len(bad)} unreadable files were left out, the first: {bad[0][0]} ({bad[0][1]})")
-    return Scored(rows, shared(here, there, other), notes, bad)
+    return Scored(rows, shared(here, there, other) + warnings, notes, bad)
 
 
-def read(bundles: Mapping[str, Frozen], dataset: Readable, rows: list[int], settings: Settings, cache_dir: Path | None) -> Side:
-    """Features and pixels of `rows`, reading each sample once."""
-    how = settings.pooling, settings.layer
-    paths = {name: cache_file(bundle, dataset, rows, *how, cache_dir) for name, bundle in bundles.items()}
-    features, pixels = extract_all(bundles, dataset, rows, *how, paths)
-    any_of = next(iter(features.values()))
-    return Side({name: f.x for name, f in features.items()}, pixels, any_of.rows, any_of.bad)
+def name_of(data: Labelled, row: int) -> str:
+    return data.dataset.name(row)
 
 
-def with_pixels(train: Side, test: Side, dim: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """(train, test) features of every method; pixels by their PCA to the encoder's width, fitted on train."""
-    stride = -(-len(train.pixels.x) // PCA_ROWS)  # a stride keeps every class in the sample, whatever the order
-    pca = floors.pca(train.pixels.x[::stride], dim, seed=seed)
-    return {name: (x, test.x[name]) for name, x in train.x.items()} | {"pixels": (pca(train.pixels.x), pca(test.pixels.x))}
+def grouped(data: Labelled, pattern: str | None) -> Groups | None:
+    """Which samples belong together; None where nobody said."""
+    if pattern is None:
+        return None
+    return groups_of([name_of(data, row) for row in range(len(data.dataset))], pattern)
 
 
-def shared(train: Side, test: Side, test_data: Labelled) -> list[str]:
-    """A warning when test pictures also lie in train, whatever their names."""
-    both = torch.isin(test.pixels.hashes, train.pixels.hashes)
-    count = int(both.sum())
-    if not count:
-        return []
-    name = test_data.dataset.name(int(test.rows[both.nonzero()[0, 0]]))
-    share = f"{count} of {len(both)} test pictures ({100 * count / len(both):.2g} %)"
-    return [f"{share} are also in train, the first is {name}; scores are too good, remove them"]
+def spared(question: Question, y: Int[Tensor, " n"], groups: Int[Tensor, " n"], notes: list[str]) -> Int[Tensor, " n"] | None:
+    """The groups of the training samples, if one of them can be spared to choose by; else None, and a note."""
+    there = y >= 0
+    try:
+        hold_out_groups(y[there], groups[there], 0.1, 0)
+    except ValueError as error:
+        notes.append(f"{question.label}: within train, settings of the probes were chosen on samples of the same groups, because {error}")
+        return None
+    return groups

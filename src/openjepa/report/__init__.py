@@ -43,7 +43,7 @@ def render(folder: Path) -> str:
             probe_tables(folder),
         ),
         *figures(run),
-        ("ledger", "Files not used", "", sections.ledger(read_lines(folder / "ledger.jsonl"), info.get("data", {}).get("images", 0))),
+        ("ledger", "Files not used", "", sections.ledger(read_lines(folder / "ledger.jsonl"), *sections.counted(info))),
         ("reproduce", "Run it again", "", sections.reproduce(info, run.path)),
     ]
     body = "".join(
@@ -61,7 +61,7 @@ def render(folder: Path) -> str:
 
 
 def figures(run: checkpoint.RunFolder) -> list[tuple[str, str, str, str]]:
-    """The three figures made of images, or why they cannot be made."""
+    """The three figures made of samples, or why they cannot be made."""
     opened: list[gallery.Looked] = []
 
     def shown(figure: Callable[[gallery.Looked], str]) -> str:
@@ -70,14 +70,14 @@ def figures(run: checkpoint.RunFolder) -> list[tuple[str, str, str, str]]:
         return figure(opened[0])
 
     wanted: list[tuple[str, str, str, Callable[[gallery.Looked], str]]] = [
-        ("masks", "What was asked", "Masks on the run's own images, as the first step draws them.", gallery.masks),
+        ("masks", "What was asked", "Masks on the run's own samples, as the first step draws them.", gallery.masks),
         (
             "maps",
             "What features see",
             "The first three principal components of token features as red, green and blue. Smooth gradients that ignore the picture are position; patches of one colour that follow things are content.",
             gallery.feature_maps,
         ),
-        ("alike", "What is alike", "Nearest neighbours of a few images, by mean-pooled features and by raw pixels.", gallery.alike),
+        ("alike", "What is alike", "Nearest neighbours of a few samples, by mean-pooled features and by raw values.", gallery.alike),
     ]
     return [(key, title, lead, gallery.attempt(lambda f=figure: shown(f))) for key, title, lead, figure in wanted]  # type: ignore[misc]
 

@@ -6,33 +6,34 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from openjepa.checkpoint import RunFolder, load_encoder
 from openjepa.data.dataset import Dataset, open_dataset
-from openjepa.modalities.image import BadSample
+from openjepa.modalities.modality import BadSample, Modality
 from openjepa.report import pictures
 from openjepa.report.text import safe
 
 SHOWN = 6  # pictures in a figure
 POOL = 400  # images among which neighbours are looked for, and over which principal components are taken, at most
 WORK = 3e12  # multiplications spent on their features: half a minute on two CPU cores; large encoders see fewer images
+FRAMES = 3  # of a video in a cell
 ALIKE = 5  # neighbours of each query
 
 
 @dataclass(frozen=True)
 class Looked:
-    """Images of the run's data, spread evenly over it, and where they came from."""
+    """Samples of the run's data, spread evenly over it, and where they came from."""
 
     run: RunFolder
     dataset: Dataset
     rows: list[int]
-    images: list[UInt8[Tensor, "c _h _w"]]
+    images: list[Tensor]  # stored samples, cut in time
 
     @classmethod
     def at(cls, run: RunFolder) -> "Looked":
-        """Read as many images as WORK allows. ValueError or OSError when the data is not there any more."""
+        """Read as many samples as WORK allows. ValueError or OSError when the data is not there any more."""
         dataset, _ = open_dataset(run.run.data.path, run.run.modality, "off")
         rows, images = [], []
         for row in spread(len(dataset), pool(run)):
@@ -42,12 +43,12 @@ class Looked:
                 continue
             rows.append(row)
         if len(images) < 2:
-            raise ValueError(f"{run.run.data.path} has {len(images)} images that can be read; 2 are needed for pictures")
+            raise ValueError(f"{run.run.data.path} has {len(images)} {run.run.modality.kind} that can be read; 2 are needed for pictures")
         return cls(run, dataset, rows, images)
 
     @cached_property
-    def centred(self) -> UInt8[Tensor, "b 3 h w"]:
-        """The images as evaluation sees them."""
+    def centred(self) -> Shaped[Tensor, "b c *size"]:
+        """The samples as evaluation sees them."""
         return self.run.run.modality.center(self.images)
 
     @cached_property
@@ -62,6 +63,15 @@ class Looked:
     def shown(self) -> list[int]:
         """Positions of the pictures that figures show."""
         return spread(len(self.images), SHOWN)
+
+    def picture(self, i: int) -> UInt8[Tensor, "3 _h _w"]:
+        """One sample as a picture: an image itself, frames of a video, a spectrogram."""
+        if self.run.run.modality.kind == "images":
+            return self.centred[i]
+        view = self.centred[i]
+        if self.run.run.modality.kind == "videos":  # a few of its frames: the cells of a page are small
+            view = view[:, :: max(1, -(-view.shape[1] // FRAMES))]
+        return self.run.run.modality.picture(view).permute(2, 0, 1)
 
     def name(self, i: int) -> str:
         return self.dataset.name(self.rows[i])
@@ -78,6 +88,14 @@ def pool(run: RunFolder) -> int:
     encoder, grid = run.run.objective.encoder, run.run.modality.grid
     weights = encoder.depth * (4 + 2 * encoder.mlp) * encoder.dim**2
     return round(min(POOL, max(8 * SHOWN, WORK / (2 * weights * math.prod(grid)))))
+
+
+def flat_grid(modality: Modality) -> tuple[int, int]:
+    """Rows and columns of patches. ValueError for what does not lie on a picture patch by patch."""
+    if modality.kind != "images":
+        raise ValueError(f"patches are drawn on images, and these are {modality.kind}")
+    rows, columns = modality.grid
+    return rows, columns
 
 
 def spread(n: int, most: int) -> list[int]:
@@ -102,9 +120,8 @@ def masks(looked: Looked) -> str:
     run = looked.run.run
     rows = np.array([looked.rows[i] for i in looked.shown])
     crops = run.modality.augment([looked.images[i] for i in looked.shown], run.seed, 0, rows)
-    (drawn,) = run.objective.collate(crops, run.modality, run.seed, 0, rows).masks
-    grid = run.modality.grid
-    assert len(grid) == 2
+    drawn = run.objective.collate(crops, run.modality, run.seed, 0, rows).masks[0]
+    grid = flat_grid(run.modality)
     cards = []
     for crop, context, targets, i in zip(crops, drawn.context, drawn.targets, looked.shown, strict=True):
         name = looked.name(i)
@@ -125,15 +142,14 @@ def masks(looked: Looked) -> str:
 
 def feature_maps(looked: Looked) -> str:
     """Each token's features as a colour: the picture, untrained, trained, and what sets a patch apart within its picture."""
-    grid = looked.run.run.modality.grid
-    assert len(grid) == 2
+    grid = flat_grid(looked.run.run.modality)
     shown, count = looked.shown, len(looked.images)
     order = [*shown, *[i for i in range(count) if i not in set(shown)]]
     trained, untrained = looked.trained[order], looked.untrained[order]
     inside = trained - trained.mean(0) - trained.mean(1, keepdim=True)
     kinds = [("untrained", untrained), ("trained", trained), ("trained, less the mean of its place and of its picture", inside)]
     maps = [(name, pictures.colours(tokens, len(shown))) for name, tokens in kinds]
-    rows = ["<span class=head>picture</span>", *(pictures.png(looked.centred[i], looked.name(i)) for i in shown)]
+    rows = ["<span class=head>picture</span>", *(pictures.png(looked.picture(i), looked.name(i)) for i in shown)]
     for name, rgb in maps:
         rows.append(f"<span class=head>{safe(name)}</span>")
         rows += [
@@ -157,11 +173,11 @@ def alike(looked: Looked) -> str:
         cells += [gap, f'<span class=head style="grid-column:span {width}">nearest by {safe(name)}</span>']
     for n, query in enumerate(shown):
         cells.append(
-            f"<div>{pictures.png(looked.centred[query], looked.name(query))}<span class=cell>{caption(looked, query)}</span></div>"
+            f"<div>{pictures.png(looked.picture(query), looked.name(query))}<span class=cell>{caption(looked, query)}</span></div>"
         )
         for near in found.values():
             cells += [gap, *(shown_neighbour(looked, query, int(i)) for i in near[n])]
-    said = f"Among {len(looked.images)} images, by cosine of centred features. "
+    said = f"Among {len(looked.images)} {looked.run.run.modality.kind}, by cosine of centred features. "
     if looked.label(shown[0]) is not None:
         said += (
             "Framed: the same label as the query. "
@@ -174,7 +190,7 @@ def alike(looked: Looked) -> str:
 
 def shown_neighbour(looked: Looked, query: int, i: int) -> str:
     mark = "" if looked.label(query) is None else "same" if same(looked, query, i) else "other"
-    return f"<div>{pictures.png(looked.centred[i], looked.name(i), mark)}<span class=cell>{caption(looked, i)}</span></div>"
+    return f"<div>{pictures.png(looked.picture(i), looked.name(i), mark)}<span class=cell>{caption(looked, i)}</span></div>"
 
 
 def same(looked: Looked, a: int, b: int) -> bool:

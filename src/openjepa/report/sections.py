@@ -47,7 +47,7 @@ CHARTS: list[tuple[str, str, bool, list[tuple[str, str, bool]]]] = [
     ("Learning rate", "", True, [("learning rate", "lr", False)]),
     ("Momentum", "", False, [("momentum", "momentum", False)]),
     ("Gradient norm", "", False, [("norm", "grad_norm", False)]),
-    ("Speed", "Images a second.", True, [("images/s", "images_per_s", False)]),
+    ("Speed", "Samples a second.", True, [("samples/s", "images_per_s", False)]),
     ("Waiting for data", "Share of the time; under .05 the loader keeps up.", True, [("share", "data_wait", False)]),
 ]
 
@@ -74,21 +74,34 @@ def points(rows: Sequence[Row], key: str) -> list[Point]:
     return [(step, value) for step, value in found if step is not None and value is not None]
 
 
+def counted(info: Mapping[str, Any]) -> tuple[int, str]:
+    """How many samples the data has, and what they are called."""
+    data = info.get("data", {})
+    return int(data.get("images", 0)), safe(data.get("kind", "images"))
+
+
+def example(info: Mapping[str, Any]) -> str:
+    """A file that this run's encoder could read."""
+    files = {"images": "photo.jpg", "videos": "clip.mp4", "sounds": "sound.wav", "series": "series.csv", "point clouds": "cloud.npy"}
+    return files.get(counted(info)[1], "sample.npy")
+
+
 def header(info: Mapping[str, Any], name: str, rows: Sequence[Row], parameters: int | None) -> str:
     """Name, verdict, and the figures that come first."""
     last = rows[-1] if rows else {}
     verdict = str(last.get("verdict") or "no verdict yet")
     advice = last.get("advice") or ("the run has logged nothing" if not rows else "")
     run, data = info.get("run", {}), info.get("data", {})
+    _, called = counted(info)
     step, steps = int(last.get("step", 0)), run.get("steps", 0)
     seen = step * run.get("batch_size", 0)
     seconds = elapsed(rows, run.get("batch_size", 0))
     objective = run.get("objective", {}).get("kind", "").removesuffix("Config")
     facts = [
         ("steps", f"{step:,} <small>of {steps:,}</small>"),
-        ("images seen", f"{seen:,} <small>{number(finite(last.get('epoch')))} epochs</small>"),
-        ("time", f"{duration(seconds)} <small>{number(finite(last.get('images_per_s')))} images/s</small>"),
-        ("data", f"{data.get('images', 0):,} <small>images</small>"),
+        (f"{called} seen", f"{seen:,} <small>{number(finite(last.get('epoch')))} epochs</small>"),
+        ("time", f"{duration(seconds)} <small>{number(finite(last.get('images_per_s')))} {called}/s</small>"),
+        ("data", f"{data.get('images', 0):,} <small>{called}</small>"),
         ("parameters", f"{number(parameters / 1e6)} M <small>encoder</small>" if parameters else "–"),
         ("device", f"{safe(info.get('device', '–'))} <small>{safe(info.get('precision', ''))}</small>"),
     ]
@@ -146,10 +159,10 @@ def verdicts(rows: Sequence[Row]) -> str:
     return timeline(found) or "<p class=missing>No verdicts yet.</p>"
 
 
-def ledger(entries: Sequence[Row], images: int) -> str:
+def ledger(entries: Sequence[Row], images: int, kind: str) -> str:
     """Files that were not used, with the reason of each."""
     if not entries:
-        return f"<p>Every file was used: {images:,} images, nothing in the ledger.</p>"
+        return f"<p>Every file was used: {images:,} {kind}, nothing in the ledger.</p>"
     bad = [entry for entry in entries if entry.get("kind", "bad") == "bad"]
     notes = len(entries) - len(bad)
     rows = [
@@ -177,7 +190,7 @@ def reproduce(info: Mapping[str, Any], path: Path) -> str:
         ("data fingerprint", f"<code>{safe(str(data.get('fingerprint', '–'))[:16])}</code>"),
     ]
     changes = "".join(f"<li>{safe(c.get('at', ''))}: {safe('; '.join(c.get('changed', [])))}" for c in info.get("changes", []))
-    python = f'import openjepa\nencoder = openjepa.load_encoder({json.dumps(str(path))})\nfeatures = encoder.encode(["photo.jpg"]).pooled   # [1 d]'
+    python = f"import openjepa\nencoder = openjepa.load_encoder({json.dumps(str(path))})\nfeatures = encoder.encode([{json.dumps(example(info))}]).pooled   # [1 d]"
     return (
         f"<pre>{safe(info.get('command', '(not recorded)'))}</pre>{definitions(facts)}"
         + (f"<p>Settings changed on resume:</p><ul>{changes}</ul>" if changes else "")

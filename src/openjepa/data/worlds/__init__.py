@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 
+from openjepa.data.worlds.motion import Motion
 from openjepa.data.worlds.tabletop import Tabletop
 
-World = Tabletop  # a union, when there is a second one
+World = Tabletop | Motion
 
 
 def open_world(spec: str) -> World:
@@ -52,10 +53,18 @@ def _hint(wrong: str, known: Mapping[str, object]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-WORLDS: dict[str, type[World]] = {"tabletop": Tabletop}
+def _switch(text: str) -> bool:
+    try:
+        return {"true": True, "false": False, "1": True, "0": False}[text.lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+WORLDS: dict[str, type[World]] = {"tabletop": Tabletop, "tabletop-motion": Motion}
 _KINDS: dict[type, tuple[Callable[[str], object], str]] = {
+    bool: (_switch, "true or false"),
     int: (int, "a whole number"),
     float: (float, "a number"),
     tuple: (_size, "a size in pixels"),
 }
-_EXAMPLES: dict[type, str] = {int: "100", float: "0.5", tuple: "32x48"}
+_EXAMPLES: dict[type, str] = {bool: "true", int: "100", float: "0.5", tuple: "32x48"}

@@ -9,6 +9,7 @@ shape, so nothing but its form gives it away. Everything is a pure function of (
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ PLACES = tuple(f"{row} {column}" for row in ("top", "middle", "bottom") for colu
 @dataclass(frozen=True, kw_only=True)
 class Tabletop:
     """`count` pictures of tabletops, numbered; another `seed` gives other tables, so train and test never meet."""
+
+    kind: ClassVar[str] = "images"
 
     count: int = 20_000
     seed: int = 0
@@ -74,8 +77,8 @@ class Tabletop:
         """The pictures of `rows`, RGB."""
         return render(self.sample(rows), self.size)
 
-    def read(self, rows: Rows) -> UInt8[Tensor, "b 3 h w"]:
-        """As every dataset reads; no row can be unreadable."""
+    def read(self, rows: Rows, at: object = None) -> UInt8[Tensor, "b 3 h w"]:
+        """As every dataset reads; no row can be unreadable, and a picture has no time."""
         return self.render(rows)
 
     @cached_property

@@ -1,0 +1,59 @@
+"""What images and videos share: RGB bytes, random crops of them, ImageNet's statistics."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+from openjepa.modalities.grid import Grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class RGB(Grid):
+    """A grid of RGB pixels, cropped and resized once per sample, standardised with ImageNet's statistics.
+
+    The last two axes of `size` are height and width.
+    """
+
+    channels: int = 3
+    crop_scale: tuple[float, float] = (0.3, 1.0)  # share of the picture's area in a training crop
+    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)  # width over height of a training crop
+    flip: bool = False  # mirror half of the training crops
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)  # of RGB in [0, 1]
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.channels != 3:
+            raise ValueError(f"channels is {self.channels}; pictures are read as RGB, so it must be 3")
+        if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise ValueError(f"crop_scale is {self.crop_scale}; it must be two shares of the area, 0 < smallest <= largest <= 1")
+        if not 0 < self.crop_ratio[0] <= self.crop_ratio[1]:
+            raise ValueError(f"crop_ratio is {self.crop_ratio}; it must be two ratios of width to height, 0 < smallest <= largest")
+        if min(self.std) <= 0:
+            raise ValueError(f"std is {self.std}; each must be above 0")
+
+    @property
+    def smallest(self) -> int:
+        """Pixels of the shorter side under which a file is too small: a quarter of the view's, at least 8."""
+        return max(8, min(self.size[-2:]) // 4)
+
+    @property
+    def wanted(self) -> float:
+        """Pixels of the shorter side that give every training crop as many as the view has."""
+        return max(self.size[-2:]) / math.sqrt(self.crop_scale[0])
+
+    def prepare(self, x: Shaped[Tensor, "..."], channel: int = 1) -> Float[Tensor, "..."]:
+        """Bytes to standardised float32; floats are taken as standardised already."""
+        if x.dtype != torch.uint8:
+            return x.float()
+        shape = [3 if axis == channel % x.ndim else 1 for axis in range(x.ndim)]
+        mean, std = (torch.tensor(v, device=x.device).view(shape) for v in (self.mean, self.std))
+        return (x - 255 * mean).div_(255 * std)
+
+    def unnormalize(self, x: Float[Tensor, "b 3 *axes"]) -> UInt8[Tensor, "b 3 *axes"]:
+        """Standardised floats to bytes, for pictures."""
+        mean, std = (torch.tensor(v, device=x.device).view(3, *(1,) * (x.ndim - 2)) for v in (self.mean, self.std))
+        return (255 * (x * std + mean)).round().clamp(0, 255).byte()

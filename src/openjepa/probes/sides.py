@@ -1,0 +1,142 @@
+"""Train and test as the probes see them: features of every method, pixels, and which sample each row is."""
+
+import difflib
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from openjepa.probes import floors, token_file
+from openjepa.probes.attentive import Attentive
+from openjepa.probes.features import VERSION, Features, Frozen, Pixels, Pooling, cache_file, extract_all, width
+from openjepa.probes.judge import PROBES
+from openjepa.probes.questions import Labelled
+from openjepa.probes.reading import CHUNK, Readable, chunks
+from openjepa.probes.token_file import TokenFeatures, TokenWriter
+from openjepa.tokens import Tokens
+
+PCA_ROWS = 10_000  # training samples the axes of the pixel floor are fitted on
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How features are taken and probed."""
+
+    probes: tuple[str, ...] = ("knn", "linear")
+    labels: tuple[str, ...] = ()  # questions asked of data that has several; empty asks all
+    pooling: Pooling = "mean"
+    layer: int = -1  # -1 is the last
+    seed: int = 0  # of the splits, of few-shot draws and of the attentive heads
+    clips: int = 1  # of a sample that has time, spread evenly over it
+    group: str | None = None  # regular expression on a sample's name; its first group is never cut by a split
+    held_out: tuple[str, ...] = ()  # groups to judge by; by default about a fifth of the samples in random ones
+    attentive: Attentive = field(default_factory=Attentive)
+
+    def __post_init__(self) -> None:
+        for name in self.probes:
+            if name not in PROBES:
+                near = difflib.get_close_matches(name, PROBES, 1)
+                hint = f", did you mean {near[0]!r}?" if near else ";"
+                raise ValueError(f"no probe {name!r}{hint} there are {', '.join(PROBES)}")
+        if self.pooling == "tokens":
+            raise ValueError("pooling 'tokens' gives many features per image, these probes want one; take mean or last4")
+        if self.clips < 1:
+            raise ValueError(f"clips is {self.clips}; at least 1")
+        if self.held_out and self.group is None:
+            raise ValueError(f"held_out names the groups {', '.join(self.held_out)}, but group does not say which sample is in which")
+
+    @property
+    def tokens(self) -> bool:
+        """Whether a probe wants every token."""
+        return "attentive" in self.probes
+
+
+@dataclass(frozen=True)
+class Side:
+    """Train or test, read."""
+
+    x: Mapping[str, Tensor]  # encoder, untrained: [n d]
+    pixels: Pixels
+    rows: Int[Tensor, " n"]
+    bad: tuple[tuple[str, str], ...]
+    tokens: Mapping[str, TokenFeatures] = field(default_factory=dict)  # encoder, untrained, pixels; where a probe wants them
+
+
+def read(
+    bundles: Mapping[str, Frozen],
+    dataset: Readable,
+    rows: list[int],
+    settings: Settings,
+    cache_dir: Path | None,
+    patches: floors.PatchCode | None = None,
+) -> Side:
+    """Features and pixels of `rows`, reading each sample once; with `patches` tokens, too."""
+    how = settings.pooling, settings.layer
+    paths = {name: cache_file(bundle, dataset, rows, *how, cache_dir, settings.clips) for name, bundle in bundles.items()}
+    if patches is None:
+        features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=settings.clips)
+        return side(features, pixels, {})
+    token_paths: dict[str, Path | None] = dict.fromkeys([*bundles, "pixels"])
+    if cache_dir is not None:
+        for name, bundle in bundles.items():
+            path = cache_file(bundle, dataset, rows, "tokens", settings.layer, cache_dir, settings.clips)
+            token_paths[name] = path.with_suffix(".tokens") if path else None
+        modality = next(iter(bundles.values())).modality
+        key = repr((VERSION, repr(modality), dataset.fingerprint, list(rows), settings.clips, patches.fingerprint))
+        token_paths["pixels"] = cache_dir / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.tokens"
+    found = {name: kept for name, path in token_paths.items() if (kept := token_file.load(path)) is not None}
+    while True:
+        writers = {name: TokenWriter(path) for name, path in token_paths.items() if name not in found}
+        try:
+            features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=settings.clips, writers=writers, patches=patches)
+        except BaseException:
+            for writer in writers.values():
+                writer.drop()
+            raise
+        any_of = next(iter(features.values()))
+        numbers = any_of.rows.tolist()
+        for name, writer in writers.items():
+            found[name] = (writer.close(numbers, any_of.bad), numbers)
+        stale = [name for name, (_, kept) in found.items() if kept != numbers]
+        if not stale:  # else a file broke, or was mended, since these were kept
+            return side(features, pixels, {name: tokens for name, (tokens, _) in found.items()})
+        for name in stale:
+            del found[name]
+
+
+def side(features: Mapping[str, Features], pixels: Pixels, tokens: Mapping[str, TokenFeatures]) -> Side:
+    any_of = next(iter(features.values()))
+    return Side({name: f.x for name, f in features.items()}, pixels, any_of.rows, any_of.bad, tokens)
+
+
+def patch_code(bundle: Frozen, dataset: Readable, rows: Sequence[int], clips: int, seed: int) -> floors.PatchCode | None:
+    """Raw patches as tokens, their axes fitted on a few training samples; None where none of them can be read."""
+    some = rows[:: -(-len(rows) // CHUNK)]
+    seen = [bundle.modality.patchify(view) for chunk in chunks(dataset, bundle.modality, some, clips) if chunk.rows for view in chunk.clips]
+    if not seen:
+        return None
+    valid = None if seen[0].valid is None else torch.cat([part.valid for part in seen])
+    every = Tokens(torch.cat([part.values for part in seen]), torch.cat([part.positions for part in seen]), valid)
+    return floors.patch_code(every, width(bundle), seed)
+
+
+def with_pixels(train: Side, test: Side, dim: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
+    """(train, test) features of every method; pixels by their PCA to the encoder's width, fitted on train."""
+    stride = -(-len(train.pixels.x) // PCA_ROWS)  # a stride keeps every class in the sample, whatever the order
+    pca = floors.pca(train.pixels.x[::stride], dim, seed=seed)
+    return {name: (x, test.x[name]) for name, x in train.x.items()} | {"pixels": (pca(train.pixels.x), pca(test.pixels.x))}
+
+
+def shared(train: Side, test: Side, test_data: Labelled) -> list[str]:
+    """A warning when test pictures also lie in train, whatever their names."""
+    both = torch.isin(test.pixels.hashes, train.pixels.hashes)
+    count = int(both.sum())
+    if not count:
+        return []
+    name = test_data.dataset.name(int(test.rows[both.nonzero()[0, 0]]))
+    share = f"{count} of {len(both)} test pictures ({100 * count / len(both):.2g} %)"
+    return [f"{share} are also in train, the first is {name}; scores are too good, remove them"]

@@ -1,0 +1,75 @@
+"""Recipes for sounds. Published constants where a paper gives them; small ones say where they come from."""
+
+from dataclasses import replace
+
+from openjepa.masks.random import Random
+from openjepa.masks.time_frequency import Curriculum, RandomRange
+from openjepa.modalities.audio import Audio
+from openjepa.models.encoder import EncoderConfig, vit
+from openjepa.models.predictor import PredictorConfig
+from openjepa.objectives.jepa import JEPAConfig
+from openjepa.objectives.mae import MAEConfig
+from openjepa.run import OptimizerConfig, Run
+from openjepa.schedules import Cosine, Linear, WarmupCosine
+
+ajepa: Run = Run(
+    modality=Audio(size=(1024, 128), patch=(16, 16), short="repeat", gain=6.0),
+    objective=JEPAConfig(
+        encoder=vit("small"),
+        predictor=PredictorConfig(dim=512, depth=16, heads=8),
+        masks=Curriculum(),
+        momentum=Linear(start=0.996, final=1.0),
+        loss="l2",
+    ),
+    optimizer=OptimizerConfig(
+        lr=WarmupCosine(start=0.0, peak=2e-4, final=1e-6, warmup=0.1), weight_decay=Cosine(start=0.04, final=0.4), betas=(0.9, 0.999)
+    ),
+    steps=90_000,
+    batch_size=64,
+)
+"""A-JEPA (arXiv:2311.15830) with the published constants, at ViT-S/16 and 10 s at 16 kHz; published batch 512, ViT-B."""
+
+mae: Run = Run(
+    modality=Audio(size=(1024, 128), patch=(16, 16)),
+    objective=MAEConfig(
+        encoder=vit("small", init_std=None), decoder=PredictorConfig(dim=512, depth=8, heads=16, init_std=None), masks=Random(ratio=0.8)
+    ),
+    optimizer=OptimizerConfig(
+        lr=WarmupCosine(start=0.0, peak=2e-4, final=0.0, warmup=3 / 33), weight_decay=Cosine(start=1e-4, final=1e-4), betas=(0.9, 0.95)
+    ),
+    steps=90_000,
+    batch_size=256,
+)
+"""Audio-MAE (arXiv:2207.06405) with the published constants but a plain decoder, at ViT-S/16; lr is 2e-4 x batch / 256."""
+
+_SMALL = EncoderConfig(dim=192, depth=6, heads=3)
+_PREDICTOR = PredictorConfig(dim=96, depth=3, heads=3)
+_ADAM = OptimizerConfig(
+    lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1), weight_decay=Cosine(start=0.05, final=0.05), betas=(0.9, 0.95)
+)
+
+ajepa_words: Run = Run(
+    modality=Audio(size=(96, 64), patch=(16, 16)),
+    objective=JEPAConfig(
+        encoder=_SMALL,
+        predictor=_PREDICTOR,
+        masks=RandomRange(low=0.5, high=0.7),
+        momentum=Linear(start=0.99, final=1.0),
+        union=True,
+        target_layers=3,
+        balance=2.0,
+    ),
+    optimizer=_ADAM,
+    steps=3_000,
+    batch_size=128,
+)
+"""A-JEPA on single words or other sounds of a second, minutes on two CPU cores."""
+
+mae_words: Run = replace(ajepa_words, objective=MAEConfig(encoder=_SMALL, decoder=_PREDICTOR, masks=Random(ratio=0.75)))
+"""Audio MAE at the budget of audio.ajepa_words."""
+
+ajepa_scenes: Run = replace(ajepa_words, modality=Audio(size=(480, 64), patch=(24, 16), short="repeat"), steps=2_000, batch_size=64)
+"""A-JEPA on environmental sounds of five seconds, minutes on two CPU cores."""
+
+mae_scenes: Run = replace(mae_words, modality=ajepa_scenes.modality, steps=2_000, batch_size=64)
+"""Audio MAE at the budget of audio.ajepa_scenes."""

@@ -1,0 +1,63 @@
+"""Recipes for time series, point clouds and tables: small ones, with constants of our own where no paper's fit."""
+
+from dataclasses import replace
+
+from openjepa.masks.random import Random
+from openjepa.modalities.points import Points
+from openjepa.modalities.series import Series
+from openjepa.modalities.table import Table
+from openjepa.models.encoder import EncoderConfig
+from openjepa.models.predictor import PredictorConfig
+from openjepa.objectives.jepa import JEPAConfig
+from openjepa.objectives.mae import MAEConfig
+from openjepa.run import OptimizerConfig, Run
+from openjepa.schedules import Cosine, Linear, WarmupCosine
+
+_ENCODER = EncoderConfig(dim=128, depth=4, heads=4)
+_PREDICTOR = PredictorConfig(dim=64, depth=2, heads=2)
+
+jepa: Run = Run(
+    modality=Series(size=(128,), patch=(8,)),
+    objective=JEPAConfig(
+        encoder=_ENCODER,
+        predictor=_PREDICTOR,
+        masks=Random(ratio=0.7),  # TS-JEPA's share
+        momentum=Linear(start=0.998, final=1.0),
+        loss="l1",
+        target_layers=2,
+        balance=2.0,
+    ),
+    optimizer=OptimizerConfig(
+        lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1), weight_decay=Cosine(start=0.05, final=0.05), betas=(0.9, 0.95)
+    ),
+    steps=2_000,
+    batch_size=64,
+)
+"""JEPA on windows of one-channel series, minutes on two CPU cores; more channels with --modality.channels."""
+
+mae: Run = replace(jepa, objective=MAEConfig(encoder=_ENCODER, decoder=_PREDICTOR, masks=Random(ratio=0.7), norm_pix=False))
+"""Masked autoencoder on windows of series, at the budget of series.jepa."""
+
+_TINY = EncoderConfig(dim=96, depth=4, heads=4, position_scale=0.5)
+
+points: Run = replace(
+    jepa,
+    modality=Points(size=(1024,), groups=64, neighbours=32),
+    objective=JEPAConfig(
+        encoder=EncoderConfig(dim=192, depth=6, heads=3),
+        predictor=PredictorConfig(dim=96, depth=3, heads=3),
+        masks=Random(ratio=0.6),
+        momentum=Linear(start=0.9995, final=0.99999),
+    ),
+    batch_size=32,
+)
+"""JEPA on point clouds, groups of near points as tokens and Point-JEPA's (arXiv:2404.16432) momentum; a toy."""
+
+table: Run = replace(
+    jepa,
+    modality=Table(),
+    objective=JEPAConfig(
+        encoder=_TINY, predictor=_PREDICTOR, masks=Random(ratio=0.5), momentum=Linear(start=0.996, final=1.0), loss="l2", target_layers=2
+    ),
+)
+"""JEPA on the rows of a csv, one token per column and a register token, after T-JEPA (arXiv:2410.05016); a toy."""

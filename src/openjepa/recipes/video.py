@@ -1,0 +1,99 @@
+"""Recipes for videos. Published constants where a paper gives them; small ones say where they come from."""
+
+from dataclasses import replace
+
+from openjepa.masks.multiblock import MultiBlock
+from openjepa.masks.tubes import Tube
+from openjepa.modalities.video import Video
+from openjepa.models.encoder import EncoderConfig, vit
+from openjepa.models.predictor import PredictorConfig
+from openjepa.objectives.jepa import JEPAConfig
+from openjepa.objectives.mae import MAEConfig
+from openjepa.run import DataConfig, OptimizerConfig, Run
+from openjepa.schedules import Cosine, Linear, WarmupCosine
+
+_MASKS = (MultiBlock(count=8, scale=(0.15, 0.15)), MultiBlock(count=2, scale=(0.7, 0.7)))  # short-range and long-range
+
+vjepa: Run = Run(
+    modality=Video(size=(16, 224, 224), patch=(2, 16, 16), fps=7.5),  # every fourth frame of 30 a second
+    objective=JEPAConfig(
+        encoder=vit("small", position_order="row-first"),
+        predictor=PredictorConfig(dim=384, depth=12, heads=6, position_order="row-first"),
+        masks=_MASKS,
+        momentum=Linear(start=0.998, final=1.0, stretch=1.25),
+        loss="l1",
+    ),
+    optimizer=OptimizerConfig(
+        lr=WarmupCosine(start=2e-4, peak=6.25e-4, final=1e-6, warmup=40 / 300, stretch=1.25),
+        weight_decay=Cosine(start=0.04, final=0.4, stretch=1.25),
+        clip=10.0,
+    ),
+    steps=90_000,
+    batch_size=32,
+)
+"""V-JEPA (arXiv:2404.08471) with the published constants, at ViT-S/16 and 16 x 224 x 224; published batch 3,072."""
+
+vjepa2: Run = replace(
+    vjepa,
+    modality=Video(size=(16, 256, 256), patch=(2, 16, 16), fps=4.0),
+    objective=JEPAConfig(
+        encoder=vit("small", position="rope", init_rescale=True),
+        predictor=PredictorConfig(dim=384, depth=12, heads=12, position="rope", init_rescale=True),
+        masks=_MASKS,
+        momentum=Linear(start=0.99925, final=0.99925),
+        loss="l1",
+    ),
+    optimizer=OptimizerConfig(
+        lr=WarmupCosine(start=1e-4, peak=5.25e-4, final=5.25e-4, warmup=12 / 240), weight_decay=Cosine(start=0.04, final=0.04)
+    ),
+    steps=240_000,
+)
+"""V-JEPA 2 (arXiv:2506.09985), first phase with the published constants, at ViT-S/16; rotary positions, constant rates."""
+
+mae: Run = Run(
+    modality=Video(size=(16, 224, 224), patch=(2, 16, 16), fps=7.5),
+    objective=MAEConfig(
+        encoder=vit("small", init_std=None, position_order="row-first"),
+        decoder=PredictorConfig(dim=192, depth=4, heads=3, init_std=None, position_order="row-first"),
+        masks=Tube(ratio=0.9),
+        per_channel=True,
+    ),
+    optimizer=OptimizerConfig(
+        lr=WarmupCosine(start=0.0, peak=1.5e-4, final=0.0, warmup=40 / 800),
+        weight_decay=Cosine(start=0.05, final=0.05),
+        betas=(0.9, 0.95),
+    ),
+    steps=90_000,
+    batch_size=256,
+)
+"""VideoMAE (arXiv:2203.12602) with the published constants, at ViT-S/16 and 16 x 224 x 224; lr is 1.5e-4 x batch / 256."""
+
+_SMALL = EncoderConfig(dim=192, depth=6, heads=3, position_order="row-first")
+_PREDICTOR = PredictorConfig(dim=96, depth=3, heads=3, position_order="row-first")
+_ADAM = OptimizerConfig(
+    lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1), weight_decay=Cosine(start=0.05, final=0.05), betas=(0.9, 0.95)
+)
+
+vjepa_motion: Run = Run(
+    modality=Video(size=(16, 32, 32), patch=(2, 8, 8), fps=None, crop_scale=(0.6, 1.0), flip=False),
+    objective=JEPAConfig(
+        encoder=_SMALL,
+        predictor=_PREDICTOR,
+        masks=MultiBlock(count=2, scale=(0.25, 0.5), time=(1.0, 1.0)),
+        momentum=Linear(start=0.99, final=1.0),
+        loss="smooth_l1",
+        target_layers=3,
+        balance=2.0,
+    ),
+    optimizer=_ADAM,
+    data=DataConfig(path="world:tabletop-motion"),
+    steps=2_500,
+    batch_size=32,
+)
+"""V-JEPA on the built-in tabletop in motion, minutes on two CPU cores."""
+
+mae_motion: Run = replace(
+    vjepa_motion,
+    objective=MAEConfig(encoder=_SMALL, decoder=_PREDICTOR, masks=Tube(ratio=0.75), per_channel=True),
+)
+"""VideoMAE on the tabletop in motion, at the budget of video.vjepa_motion."""
