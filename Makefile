@@ -34,7 +34,7 @@ quickstart: $(READY)
 	else \
 	  rm -rf $(RUN) && $(BIN)/openjepa train image.ijepa_tabletop --out $(RUN); \
 	fi
-	$(BIN)/openjepa probe $(RUN) --data 'world:tabletop?count=10000' --test 'world:tabletop?seed=1&count=5000'
+	$(BIN)/openjepa probe $(RUN) --data 'world:tabletop?noise=0.75&count=10000' --test 'world:tabletop?noise=0.75&seed=1&count=5000'
 	$(BIN)/openjepa report $(RUN)
 	@echo "open $(RUN)/report.html"
 

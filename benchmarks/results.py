@@ -13,6 +13,7 @@ import shlex
 import statistics
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +64,7 @@ def rows_of(run: Path) -> list[Row]:
 
 def minutes(lines: Sequence[Row], batch_size: int) -> float:
     """Minutes of training, waiting for data included, from the speed of each log interval."""
-    pairs = zip(lines, lines[1:], strict=False)
-    return sum((b["step"] - a["step"]) * batch_size / b["images_per_s"] for a, b in pairs if b["images_per_s"]) / 60
+    return sum((b["step"] - a["step"]) * batch_size / b["images_per_s"] for a, b in pairwise(lines) if b["images_per_s"]) / 60
 
 
 def probe_command(report: Row) -> str:

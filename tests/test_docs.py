@@ -53,8 +53,8 @@ def test_links_lead_somewhere():
 
 
 def test_recipes_page_names_every_recipe_and_no_other():
-    named = set(re.findall(r"`(image\.\w+)`", (ROOT / "docs/recipes.md").read_text()))
-    assert named == {name for name in recipes.names() if name.startswith("image.")}
+    named = set(re.findall(r"`((?:image|video|audio|series)\.\w+)`", (ROOT / "docs/recipes.md").read_text()))
+    assert named == set(recipes.names())
 
 
 def test_settings_in_documents_exist():

@@ -15,6 +15,7 @@ from openjepa.masks.random import Random
 from openjepa.masks.tubes import Tube
 from openjepa.metrics import read_metrics
 from openjepa.modalities.audio import Audio
+from openjepa.modalities.modality import TooLong
 from openjepa.modalities.points import Points
 from openjepa.modalities.series import Series
 from openjepa.modalities.video import Video
@@ -109,6 +110,20 @@ def test_a_cache_of_decoded_samples_changes_no_bit(tmp_path, kind):
     for a, b in zip(plain.read([1, 2, 3], places), kept.read([1, 2, 3], places), strict=True):
         assert torch.equal(a, b)
     assert plain.fingerprint == kept.fingerprint
+
+
+def test_a_sample_too_long_to_be_kept_is_used_part_by_part(tmp_path, monkeypatch):
+    run = run_of(frames, tmp_path / "data")
+    whole = Video.decode
+
+    def decode(self, data, at=None):
+        if at is None and not isinstance(data, bytes) and len(data) == 9:
+            raise TooLong("too long to be decoded as a whole")
+        return whole(self, data, at)
+
+    monkeypatch.setattr(Video, "decode", decode)
+    dataset, entries = open_dataset(run.data.path, run.modality, "on")
+    assert dataset.read([1])[0].shape == (3, 4, 24, 32) and not [e for e in entries if "too long" in e.reason]
 
 
 @pytest.mark.parametrize("kind", MADE)

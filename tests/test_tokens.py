@@ -29,9 +29,11 @@ def test_positions_stay_float32():
 
 
 def test_a_padded_index_takes_padding():
-    taken = tokens().take(torch.tensor([[4, 2], [1, 1]]), torch.tensor([[True, True], [True, False]]))
-    assert taken.valid.tolist() == [[True, True], [False, False]]
-    assert Tokens(tokens().values, tokens().positions).take(torch.tensor([[4], [1]])).valid is None
+    index, valid = torch.tensor([[4, 0], [0, 0]]), torch.tensor([[True, True], [True, False]])
+    assert tokens().take(index, valid).valid.tolist() == [[True, False], [True, False]]
+    plain = Tokens(tokens().values, tokens().positions)
+    assert plain.take(index, valid).valid is valid
+    assert plain.take(index).valid is None
 
 
 def test_blank_is_zero_at_the_padding_and_nothing_else():

@@ -14,7 +14,7 @@ from openjepa.models.encoder import EncoderConfig
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
-from openjepa.tokens import Tokens
+from openjepa.tokens import Batch, Masks, Tokens
 
 SMALL = EncoderConfig(dim=24, depth=2, heads=2, init_std=0.2)
 PREDICTOR = PredictorConfig(dim=16, depth=2, heads=2, init_std=0.2)
@@ -89,6 +89,25 @@ def test_the_loss_is_the_mean_over_the_real_targets_of_samples_taken_alone(confi
             total, count = total + error * output.guesses.shape[2], count + output.guesses.shape[2]
         means.append(total / count)
     torch.testing.assert_close(whole, sum(means) / configurations, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("config", [replace(JEPA, masks=Random()), MAE], ids=["jepa", "mae"])
+def test_lists_may_be_padded_where_samples_are_not(config):
+    """Whole samples, some with fewer context tokens and targets: a padded entry points at a real token, which must not be read."""
+    objective, modality = build(config, Grid(channels=2, size=(45,), patch=(5,)))
+    valid = torch.tensor([[True, True, True], [True, False, False]])
+    masks = Masks(
+        torch.tensor([[0, 1, 2], [3, 8, 8]]), torch.tensor([[[5, 6]], [[7, 4]]]), valid, torch.tensor([[[True, True]], [[True, False]]])
+    )
+    x = torch.randn(2, 2, 45)
+    changed = x.clone()
+    changed[1, :, 20:25] += 9.0  # token 4: asked for by a padded entry
+    changed[1, :, 40:] += 9.0  # token 8: seen by padded entries
+    before, after = (objective.predict(Batch((view,), (masks,))) for view in (x, changed))
+    assert torch.equal(before.guesses, after.guesses)
+    assert before.valid.sum() == 3
+    if config is MAE:
+        assert torch.equal(*(objective.loss(Batch((view,), (masks,)), 0.0).loss for view in (x, changed)))
 
 
 def test_the_prediction_says_what_was_asked():

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from openjepa.probes import linear
-from openjepa.probes.splits import hold_out
+from openjepa.probes.splits import hold_out, hold_out_groups
 
 sklearn = pytest.importorskip("sklearn.linear_model")
 
@@ -63,6 +63,18 @@ def test_strength_is_chosen_by_a_tenth_of_train():
     assert [c for c, _ in fitted.held_out] == list(grid)
     np.testing.assert_allclose([a for _, a in fitted.held_out], accuracies, atol=1.01 / 42)  # one sample on the fence
     assert fitted.strength == max(fitted.held_out, key=lambda pair: pair[1])[0]
+
+
+def test_strength_is_chosen_on_whole_groups():
+    """Features that tell the group, and a label that is the group's: only a split between groups sees that nothing is learnt."""
+    rng = torch.Generator().manual_seed(0)
+    groups = torch.arange(400) // 10
+    y = torch.randint(0, 2, (40,), generator=rng)[groups]
+    x = torch.randn(40, 60, generator=rng, dtype=torch.float64)[groups] + 0.01 * torch.randn(400, 60, generator=rng, dtype=torch.float64)
+    fitted = linear.fit(x, y, 2, groups=groups, strengths=(1e-2, 1.0))
+    _, held = hold_out_groups(y, groups, 0.1, 0, "strength")
+    assert len(held) == 40 and max(a for _, a in fitted.held_out) < 0.9
+    assert max(a for _, a in linear.fit(x, y, 2, strengths=(1e-2, 1.0)).held_out) == 1.0
 
 
 def test_final_weights_use_all_of_train_not_the_nine_tenths():

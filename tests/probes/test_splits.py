@@ -91,3 +91,11 @@ def test_groups_that_cannot_be_spared_are_an_error():
         hold_out_groups(torch.arange(10) % 2, torch.full((10,), 3), 0.2, 0)
     with pytest.raises(ValueError, match="every group holds a class that no other has"):
         hold_out_groups(torch.arange(10) % 2, torch.arange(10) % 2, 0.2, 0)
+
+
+def test_the_last_group_of_a_class_stays_with_the_learning_side():
+    """Either of two groups could be spared, not both."""
+    labels, groups = torch.tensor([0] * 20 + [1] * 8), torch.tensor([0] * 10 + [1] * 10 + [2] * 4 + [3] * 4)
+    for seed in range(10):
+        kept, _ = hold_out_groups(labels, groups, 0.6, seed)
+        assert set(labels[kept].tolist()) == {0, 1}

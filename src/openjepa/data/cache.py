@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openjepa.data.ledger import LedgerEntry
-from openjepa.modalities.modality import BadSample
+from openjepa.modalities.modality import BadSample, TooLong
 
 if TYPE_CHECKING:
     from openjepa.data.dataset import Files
@@ -89,7 +89,11 @@ def open_store(files: "Files", always: bool) -> Store | None:
     if not always and not worthwhile(files):
         return None
     files.notes.clear()  # those of the estimate: each file is remarked on once
-    build(files, path)
+    try:
+        build(files, path)
+    except TooLong:  # what is too long to be kept is decoded part by part
+        files.notes.clear()
+        return None
     return load(path)
 
 
@@ -147,6 +151,8 @@ def write_samples(files: "Files", path: Path) -> tuple[NDArray[np.int64], str, d
     def decode(row: int) -> Tensor | str:
         try:
             return files.decode(row)
+        except TooLong:
+            raise
         except BadSample as error:
             return str(error)
 

@@ -17,7 +17,7 @@ from openjepa.data.labels import LabelSet
 from openjepa.data.ledger import LedgerEntry, printable
 from openjepa.data.manifest import Manifest, scan
 from openjepa.draws import Rows
-from openjepa.modalities.modality import BadSample, Modality
+from openjepa.modalities.modality import BadSample, Modality, TooLong
 
 Samples = list[Tensor] | Tensor
 At = Sequence[float] | NDArray[np.float64]  # of each sample, where in time its view lies, 0 to 1
@@ -87,6 +87,8 @@ class Files:
         """One sample, cut in time at `at`; None: all of it."""
         try:
             decoded = self.modality.decode(self.manifest.read(row), at)
+        except TooLong:
+            raise
         except BadSample as error:
             raise BadRow(row, str(error)) from None
         except OSError as error:

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from PIL import Image as Picture
 from PIL import UnidentifiedImageError
-from torch import Tensor
 
 from openjepa.modalities.modality import BadSample, Decoded
 

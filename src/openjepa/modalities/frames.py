@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from openjepa.modalities.containers import truncation
 from openjepa.modalities.film import Film, pyav
-from openjepa.modalities.modality import BadSample
+from openjepa.modalities.modality import BadSample, TooLong
 from openjepa.modalities.timeline import Ints, Timeline
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def read_frames(data: bytes, fps: float | None, wanted: float, smallest: int, ch
             w, h = target(film.size, wanted)
             picked = choose(n)
             if 3 * w * h * len(picked) > LARGEST:
-                raise BadSample(f"too long to be decoded as a whole: {len(picked):,} frames of {w} x {h} pixels; clip by clip it can be")
+                raise TooLong(f"too long to be decoded as a whole: {len(picked):,} frames of {w} x {h} pixels; clip by clip it can be")
             return collect(film, times, times.shown(fps, picked), (w, h)), n
     except BadSample:
         raise

@@ -16,6 +16,10 @@ class BadSample(ValueError):
     """A file that cannot be a sample, and why."""
 
 
+class TooLong(BadSample):
+    """A sample that cannot be decoded as a whole, but a part of it can: it is used, and not kept decoded on disk."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """One stored sample, e.g. pixels uint8 [3 h w] RGB, and what a person should know about it."""

@@ -65,7 +65,21 @@ ijepa_cifar10: Run = Run(
 )
 """I-JEPA on 32 x 32 photos: few large patches, one union target, content balanced against position."""
 
-ijepa_tabletop: Run = replace(ijepa_cifar10, data=DataConfig(path="world:tabletop"), steps=2_000)
+ijepa_tabletop: Run = replace(
+    ijepa_cifar10,
+    objective=JEPAConfig(
+        encoder=_SMALL,
+        predictor=PredictorConfig(dim=96, depth=3, heads=3),
+        masks=Random(ratio=0.5),
+        momentum=Linear(start=0.99, final=1.0),
+        union=True,
+        target_layers=3,
+        balance=2.0,
+    ),
+    optimizer=replace(_ADAM, lr=WarmupCosine(start=0.0, peak=2e-3, final=1e-5, warmup=0.1)),
+    data=DataConfig(path="world:tabletop?noise=0.75"),
+    steps=2_000,
+)
 """The quickstart: I-JEPA on the built-in tabletop world, about three minutes on two CPU cores."""
 
 mae_cifar10: Run = Run(

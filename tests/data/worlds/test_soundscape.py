@@ -73,7 +73,7 @@ def spectrogram(wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def test_labels_are_what_a_ruler_finds():
-    rows, labels = range(0, 400, 4), QUIET.labels
+    rows, labels = range(0, 400, 8), QUIET.labels
     events = QUIET.sample(rows)
     main, pips = render(only(events, main=True), RATE, 2.0), render(only(events, main=False), RATE, 2.0)
     for i, row in enumerate(rows):
@@ -86,25 +86,29 @@ def test_labels_are_what_a_ruler_finds():
         f, t, power = spectrogram(main[i])
         near = abs(t - middle).argmin()
         if answer["sound"] not in ("noise", "warble"):  # these have no line at their middle
-            strong = power[:, near] > 0.05 * power[:, near].max()
-            assert f[strong][0] == pytest.approx(events.pitch[i], abs=25)
+            weak = power[:, near] < 0.05 * power[:, near].max()
+            first = int(weak.argmin())
+            last = first + int(weak[first:].argmax())  # the lowest line, and its centre
+            assert np.average(f[first:last], weights=power[first:last, near]) == pytest.approx(events.pitch[i], rel=0.03)
         register = min(4, int(math.log(events.pitch[i] / LOWEST) / math.log(HIGHEST / LOWEST) * 5))
         assert answer["register"] == ("lowest", "low", "middle", "high", "highest")[register]
 
 
 def test_the_class_is_how_the_pitch_moves():
     """The lowest line of each clean event, followed through time: flat, up, down or to and fro; noise has none."""
-    rows = range(240)
-    events = replace(only(QUIET.sample(rows), main=True), timbre=np.tile([1.0, 0, 0, 0], (240, 1)), decay=np.zeros(240))
+    rows = range(120)
+    events = replace(only(QUIET.sample(rows), main=True), timbre=np.tile([1.0, 0, 0, 0], (120, 1)), decay=np.zeros(120))
     for i, wave in enumerate(render(events, RATE, 2.0)):
         begin, end = (int(RATE * at) for at in (events.start[i] + 0.05, events.start[i] + events.duration[i] - 0.05))
-        turning = np.unwrap(np.angle(signal.hilbert(wave)[begin:end]))
-        octaves = np.log2(np.diff(turning[::40]) * RATE / 40 / 2 / math.pi / events.pitch[i] + 1e-9)
-        name, quarter = SOUNDS[events.sound[i]], len(octaves) // 4
-        moved = octaves[-quarter:].mean() - octaves[:quarter].mean()
+        name = SOUNDS[events.sound[i]]
         if name == "noise":
             continue
+        turning = np.unwrap(np.angle(signal.hilbert(wave)[begin:end]))
+        octaves = np.log2(np.diff(turning[::40]) * RATE / 40 / 2 / math.pi / events.pitch[i])
+        quarter = len(octaves) // 4
+        moved = octaves[-quarter:].mean() - octaves[:quarter].mean()
         assert {"rise": moved > 0.4, "fall": moved < -0.4}.get(name, abs(moved) < 0.12), name
+        assert abs(octaves[len(octaves) // 2] if name != "warble" else octaves.mean()) < 0.05
         if name == "warble":
             assert 0.1 < octaves.max() - octaves.min() < 0.4
         if name in ("tone", "bell"):
@@ -112,7 +116,7 @@ def test_the_class_is_how_the_pitch_moves():
 
 
 def test_only_bells_are_inharmonic():
-    for row in range(60):
+    for row in range(40):
         events = QUIET.sample([row])
         name = SOUNDS[events.sound[0]]
         if name not in ("tone", "bell") or events.pitch[0] < 300:
@@ -145,8 +149,8 @@ def test_answers_are_even_and_independent():
 
 def test_loudness_and_duration_do_not_tell_the_sound():
     """Energy, length and how it dies away: the nearest neighbours by these stay near chance (1/6)."""
-    world = Soundscape(count=1800, noise=0.0, events=1)
-    clips, seen = world.read(range(1800))[:, 0].numpy(), []
+    world = Soundscape(count=1500, rate=8000, seconds=1, noise=0.0, events=1)
+    clips, seen = world.read(range(1500))[:, 0].numpy(), []
     for clip in clips:
         sounding = np.flatnonzero(abs(clip) > 1e-4)
         part = clip[sounding[0] : sounding[-1] + 1].astype(np.float64) ** 2
@@ -155,10 +159,10 @@ def test_loudness_and_duration_do_not_tell_the_sound():
     x = np.array(seen)
     x = (x - x.mean(0)) / x.std(0)
     y = world.labels["sound"].values.numpy()
-    near = np.argsort(((x[1200:, None] - x[None, :1200]) ** 2).sum(-1), 1)[:, :30]
-    guess = np.array([np.bincount(y[:1200][row], minlength=6).argmax() for row in near])
-    pitched = y[1200:] != SOUNDS.index("noise")  # a noise fluctuates: that is its sound
-    assert (guess == y[1200:])[pitched].mean() < 1 / 6 + 4 * math.sqrt(5 / 36 / 500)
+    near = np.argsort(((x[1000:, None] - x[None, :1000]) ** 2).sum(-1), 1)[:, :30]
+    guess = np.array([np.bincount(y[:1000][row], minlength=6).argmax() for row in near])
+    pitched = y[1000:] != SOUNDS.index("noise")  # a noise fluctuates: that is its sound
+    assert (guess == y[1000:])[pitched].mean() < 1 / 6 + 4 * math.sqrt(5 / 36 / 417)
     energy = np.array([x[y == c, 0].mean() for c in range(6)])
     assert np.ptp(energy) < 0.35  # of its own standard deviation
 
@@ -167,13 +171,16 @@ def test_nearest_spectrograms_do_not_know_the_sound():
     """A classifier that compares mel values place by place must not do well, or the world would not ask for understanding."""
     from openjepa.modalities.audio import Audio
 
-    world, modality = Soundscape(count=1500), Audio(size=(192, 40), patch=(16, 8), mean=-4.0, std=2.5)
-    x = modality.center(world.read(range(1500)))[:, 0].reshape(1500, 48, 4, 40).mean(2).flatten(1)
+    world, modality = (
+        Soundscape(count=800, rate=8000, seconds=1),
+        Audio(size=(48, 40), patch=(16, 8), rate=8000, hop_ms=20.0, mean=-4.0, std=2.5),
+    )
+    x = modality.center(world.read(range(800)))[:, 0].reshape(800, 24, 2, 40).mean(2).flatten(1)
     x = x - x.mean(0)
-    near = (x[1200:] @ torch.nn.functional.normalize(x[:1200], dim=1).T).topk(20, 1).indices
+    near = (x[600:] @ torch.nn.functional.normalize(x[:600], dim=1).T).topk(20, 1).indices
     y = world.labels["sound"].values
-    guess = torch.nn.functional.one_hot(y[:1200][near], 6).sum(1).argmax(1)
-    assert (guess == y[1200:]).double().mean() < 0.35
+    guess = torch.nn.functional.one_hot(y[:600][near], 6).sum(1).argmax(1)
+    assert (guess == y[600:]).double().mean() < 0.35
 
 
 # Waveforms, settings ------------------------------------------------------------------------------
@@ -234,16 +241,18 @@ def test_errors_and_names():
     with pytest.raises(ValueError, match=r"rows 3..10 of a world with rows 0..9"):
         world.read([3, 10])
     assert world.name(3) == "soundscape seed 4 row 3" and len(world) == 10 and world.classes == SOUNDS
-    prints = {replace(world, **change).fingerprint for change in ({}, {"count": 11}, {"seed": 5}, {"rate": 8000}, {"noise": 0.1}, {"events": 2})}
+    prints = {
+        replace(world, **change).fingerprint for change in ({}, {"count": 11}, {"seed": 5}, {"rate": 8000}, {"noise": 0.1}, {"events": 2})
+    }
     assert len(prints) == 6
+
+
+GOLDEN = [-0.0069, 0.0169, -0.0031, -0.024, 0.0106, -0.0138, -0.0532, 0.0072, 0.0124, 0.0283, -0.0133, 0.003]
 
 
 def test_samples_of_this_version():
     """If this fails, the same (seed, row) gives other sounds: raise VERSION, so that no run mixes them up."""
     assert VERSION == 1
     clip = Soundscape(count=3).read([0, 1, 2])
-    got = clip[:, 0, ::8000].flatten().tolist()
+    got = clip[:, 0, 4000::8000].flatten().tolist()
     assert got == pytest.approx(GOLDEN, abs=2e-4)
-
-
-GOLDEN: list[float] = []

@@ -5,9 +5,10 @@ from dataclasses import fields
 from difflib import get_close_matches
 
 from openjepa.data.worlds.motion import Motion
+from openjepa.data.worlds.soundscape import Soundscape
 from openjepa.data.worlds.tabletop import Tabletop
 
-World = Tabletop | Motion
+World = Tabletop | Motion | Soundscape
 
 
 def open_world(spec: str) -> World:
@@ -60,7 +61,7 @@ def _switch(text: str) -> bool:
         raise ValueError(text) from None
 
 
-WORLDS: dict[str, type[World]] = {"tabletop": Tabletop, "tabletop-motion": Motion}
+WORLDS: dict[str, type[World]] = {"tabletop": Tabletop, "tabletop-motion": Motion, "soundscape": Soundscape}
 _KINDS: dict[type, tuple[Callable[[str], object], str]] = {
     bool: (_switch, "true or false"),
     int: (int, "a whole number"),

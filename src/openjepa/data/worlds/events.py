@@ -70,7 +70,7 @@ def sample(seed: int, rows: Rows, *, seconds: float, noise: float, events: int) 
         glide=_between(u("glide"), (0.7, 1.0))[:, 0],
         speed=_between(u("speed"), (5.0, 9.0))[:, 0],
         present=np.arange(1, events) <= (u("count") * events).astype(np.int64),
-        pip_start=_pip_times(u("pip.time", pips * _TRIES).reshape(-1, pips, _TRIES), centre, duration, seconds) - PIP / 2,
+        pip_start=_pip_times(u("pip.time", pips * _TRIES).reshape(len(duration), pips, _TRIES), centre, duration, seconds) - PIP / 2,
         pip_pitch=_between(u("pip.pitch", pips), (math.log(LOWEST), math.log(HIGHEST)), np.exp),
         pip_level=_between(u("pip.level", pips), (math.log(0.08), math.log(0.16)), np.exp),
         tilt=_between(u("tilt"), (0.0, 1.5))[:, 0],
