@@ -65,7 +65,7 @@ FAULTS = [
     Fault(3, "the official sampler keeps a block of min_keep tokens", "masks/official.py", "if len(context) > min_keep:", "if len(context) >= min_keep - 40:", "masks/test_official.py"),
     # 4 objectives
     Fault(4, "EMA weights swapped", "models/ema.py", "list(current.parameters()), 1 - momentum)", "list(current.parameters()), momentum)", "objectives/test_jepa.py"),
-    Fault(4, "the context encoder sees every patch", "objectives/jepa.py", "self.encoder(patches.take(masks.context))", "self.encoder(patches)", "objectives/test_jepa.py"),
+    Fault(4, "the context encoder sees every patch", "objectives/jepa.py", "self.encoder(patches.take(masks.context, masks.context_valid))", "self.encoder(patches)", "objectives/test_jepa.py"),
     Fault(4, "the target encoder is trainable", "objectives/jepa.py", "copy.deepcopy(self.encoder).requires_grad_(False)", "copy.deepcopy(self.encoder)", "objectives/test_jepa.py test_engine.py"),
     Fault(4, "goals without layer norm", "objectives/jepa.py", "normed = F.layer_norm(goals.float(), goals.shape[-1:])", "normed = goals.float()", "objectives/test_jepa.py"),
     Fault(4, "the exported encoder is the context encoder", "objectives/jepa.py", "return self.target_encoder  # what", "return self.encoder  # what", "objectives/test_jepa.py test_train.py"),
@@ -97,9 +97,9 @@ FAULTS = [
     Fault(8, "a run that collapsed is said to learn", "health/verdict.py", "if value.get(name, 1.0) < 0.05 * start.get(name, 0.0):", "if False:", "test_health.py"),
     # 9 probes
     Fault(9, "the untrained floor is the trained encoder", "probes/score.py", "load_encoder(folder, untrained=True)", "load_encoder(folder, step=step)", "probes/test_score.py"),
-    Fault(9, "nobody hears that test pictures are in train", "probes/score.py", "    if not count:\n", "    if True:\n", "probes/test_score.py"),
+    Fault(9, "nobody hears that test pictures are in train", "probes/sides.py", "    if not count:\n", "    if True:\n", "probes/test_score.py"),
     Fault(9, "kNN centres test by its own mean", "probes/knn.py", "x, test = x - mean, test - mean", "x, test = x - mean, test - test.mean(0)", "probes/test_knn.py"),
-    Fault(9, "the axes of pixels are fitted on test", "probes/score.py", "pca = floors.pca(train.pixels.x[::stride]", "pca = floors.pca(test.pixels.x[::stride]", "probes/test_score.py"),
+    Fault(9, "the axes of pixels are fitted on test", "probes/sides.py", "pca = floors.pca(train.pixels.x[::stride]", "pca = floors.pca(test.pixels.x[::stride]", "probes/test_score.py"),
     Fault(9, "test labels keep their own numbers", "probes/questions.py", "table[asked.values])", "asked.values)", "probes/test_questions.py"),
     # 10 command line
     Fault(10, "help imports torch", "cli/options.py", "from tyro.conf import", "import torch  # noqa: F401\nfrom tyro.conf import", "cli/test_main.py"),
@@ -112,6 +112,11 @@ FAULTS = [
     # 12 report
     Fault(12, "names are not escaped on the page", "report/text.py", 'return html.escape(shown.encode("utf-8", "backslashreplace").decode(), quote=True)', "return shown", "test_report.py"),
     Fault(12, "a picture is its own neighbour", "report/pictures.py", "likeness[range(len(queries)), list(queries)] = -torch.inf", "pass", "test_report.py"),
+    # 13 kinds of data
+    Fault(13, "a cached clip always begins at the first frame", "data/dataset.py", "self.modality.cut(self.store.sample(int(row)), float(place))", "self.modality.cut(self.store.sample(int(row)), 0.0)", "test_modalities.py"),
+    Fault(13, "padding is attended to", "models/transformer.py", "return None if valid is None else (valid | ~valid.any(1, keepdim=True))[:, None, None]", "return None", "models/test_padding.py objectives/test_padded_losses.py"),
+    Fault(13, "all mask configurations ask with the same token", "models/predictor.py", "self.mask_token[token : token + 1]", "self.mask_token[:1]", "objectives/test_several_masks.py"),
+    Fault(13, "the conformance suite does not see a leak", "doctor/conformance.py", "both = (seen != 0) & (made_of != 0)", "both = (seen != 0) & (made_of != made_of)", "doctor/test_conformance.py"),
 ]
 # fmt: on
 

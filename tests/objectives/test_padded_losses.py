@@ -94,7 +94,7 @@ def test_the_loss_is_the_mean_over_the_real_targets_of_samples_taken_alone(confi
 @pytest.mark.parametrize("config", [replace(JEPA, masks=Random()), MAE], ids=["jepa", "mae"])
 def test_lists_may_be_padded_where_samples_are_not(config):
     """Whole samples, some with fewer context tokens and targets: a padded entry points at a real token, which must not be read."""
-    objective, modality = build(config, Grid(channels=2, size=(45,), patch=(5,)))
+    objective, _ = build(config, Grid(channels=2, size=(45,), patch=(5,)))
     valid = torch.tensor([[True, True, True], [True, False, False]])
     masks = Masks(
         torch.tensor([[0, 1, 2], [3, 8, 8]]), torch.tensor([[[5, 6]], [[7, 4]]]), valid, torch.tensor([[[True, True]], [[True, False]]])

@@ -18,7 +18,7 @@ vjepa: Run = Run(
     modality=Video(size=(16, 224, 224), patch=(2, 16, 16), fps=7.5),  # every fourth frame of 30 a second
     objective=JEPAConfig(
         encoder=vit("small", position_order="row-first"),
-        predictor=PredictorConfig(dim=384, depth=12, heads=6, position_order="row-first"),
+        predictor=PredictorConfig(dim=384, depth=12, heads=6, position_order="row-first", zero_mask_token=True),
         masks=_MASKS,
         momentum=Linear(start=0.998, final=1.0, stretch=1.25),
         loss="l1",
@@ -38,7 +38,7 @@ vjepa2: Run = replace(
     modality=Video(size=(16, 256, 256), patch=(2, 16, 16), fps=4.0),
     objective=JEPAConfig(
         encoder=vit("small", position="rope", init_rescale=True),
-        predictor=PredictorConfig(dim=384, depth=12, heads=12, position="rope", init_rescale=True),
+        predictor=PredictorConfig(dim=384, depth=12, heads=12, position="rope", init_rescale=True, zero_mask_token=True),
         masks=_MASKS,
         momentum=Linear(start=0.99925, final=0.99925),
         loss="l1",
