@@ -33,10 +33,13 @@ def with_objective(run: Run, **changes) -> Run:
     return replace(run, objective=replace(run.objective, **changes))
 
 
-@pytest.mark.parametrize("name", list(recipes.names()))
+@pytest.mark.parametrize("name", [name for name in recipes.names() if name != "series.table"])  # it has no columns before it has data
 def test_shipped_recipes_are_not_warned_of(name):
     run = recipes.load(name)
-    facts = replace(GOOD, run=run, base=run, masks=simulate(run, 1000), speed=replace(SPEED, seconds=0.01, batch=run.batch_size))
+    images = min(GOOD.images or 0, run.steps * run.batch_size)
+    facts = replace(
+        GOOD, images=images, run=run, base=run, masks=simulate(run, 1000), speed=replace(SPEED, seconds=0.01, batch=run.batch_size)
+    )
     assert said(facts) == []
 
 

@@ -15,6 +15,7 @@ from openjepa.modalities.film import Film, spans
 from openjepa.modalities.frames import read_frames
 from openjepa.modalities.modality import BadSample
 from openjepa.modalities.timeline import Packet, Timeline, timeline
+from openjepa.modalities.video import Video
 
 av = pytest.importorskip("av")
 BIT = 8  # pixels of the side of a block that shows one bit
@@ -490,3 +491,13 @@ def test_a_timeline_counts_without_decoding():
     times = Timeline(np.array([0, 100, 250, 1000]), Fraction(1, 1000))
     assert [times.count(fps) for fps in (None, 1.0, 4.0, 10.0)] == [4, 2, 5, 11]
     assert times.shown(4.0, range(5)).tolist() == [0, 2, 2, 2, 3]
+
+
+def test_a_playlist_opens_no_other_file(tmp_path):
+    """FFmpeg would read what a playlist names; a sample is what its own bytes hold."""
+    (tmp_path / "secret.mp4").write_bytes(b"not for the encoder")
+    playlist = f"#EXTM3U\n#EXTINF:1,\n{tmp_path / 'secret.mp4'}\n#EXT-X-ENDLIST\n".encode()
+    concat = f"ffconcat version 1.0\nfile {tmp_path / 'secret.mp4'}\n".encode()
+    for data in (playlist, concat):
+        with pytest.raises(BadSample):
+            Video(size=(4, 16, 16), patch=(2, 8, 8)).decode(data)

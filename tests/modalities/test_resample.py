@@ -102,3 +102,13 @@ def test_a_constant_stays_and_loud_stays_within_one():
     assert abs(inner(y, 16000) - 0.7).max() < 1e-5
     square = np.sign(np.sin(np.arange(44100) * 0.05))
     assert abs(whole(square, 44100, 16000)).max() == 1
+
+
+def test_samples_count_to_24_bits():
+    """What makes the sums exact; 16 and 24 bit files lose nothing."""
+    x = np.random.default_rng(0).uniform(-0.1, 0.1, 8000)
+    rounded = np.rint(x * 2**23) / 2**23
+    assert not np.array_equal(x, rounded)
+    assert np.array_equal(whole(x, 8000, 16000), whole(rounded, 8000, 16000))
+    filters = bank(44100, 16000)
+    assert torch.equal(filters.weights * 2**26, (filters.weights * 2**26).round()) and filters.weights.abs().sum(0).max() < 8

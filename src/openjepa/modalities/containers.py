@@ -1,5 +1,9 @@
 """What the bytes of a media file tell before anything is decoded: is it a picture, is it all there."""
 
+# Files that hold what they play. FFmpeg also knows playlists, which open other files and addresses: never for data
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,flac,ogg,wav,avi,asf,flv,mpegts,mpeg,mpegvideo,amr,caf"
+CONTAINED = {"format_whitelist": FORMATS, "protocol_whitelist": ""}  # options of av.open
+
 MARKS = (  # the first bytes of picture files
     b"\xff\xd8\xff",  # JPEG
     b"\x89PNG\r\n\x1a\n",

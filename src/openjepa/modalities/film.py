@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from openjepa.modalities.containers import CONTAINED
 from openjepa.modalities.decode import MAX_PIXELS
 from openjepa.modalities.modality import BadSample
 from openjepa.modalities.timeline import Ints, Packet, Timeline, timeline
@@ -58,7 +59,7 @@ class Film:
 
     def open(self) -> "tuple[InputContainer, VideoStream]":
         """The container and its first video stream that is not a cover picture."""
-        container: InputContainer = pyav().open(io.BytesIO(self.data), metadata_errors="replace")
+        container: InputContainer = pyav().open(io.BytesIO(self.data), options=CONTAINED, metadata_errors="replace")
         try:
             return container, choose(container)
         except BaseException:

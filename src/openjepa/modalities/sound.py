@@ -17,6 +17,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
+from openjepa.modalities.containers import CONTAINED
 from openjepa.modalities.declared import cut_off
 from openjepa.modalities.modality import BadSample
 from openjepa.modalities.resample import bank, resample
@@ -28,7 +29,6 @@ KEEP = 2**24  # samples that a file without a known length keeps while it is cou
 LONGEST = 2**28  # samples of a whole sound, 1 GiB: more is a bomb, or a file to take parts of
 LOUDEST = 16.0  # floats beyond are not in [-1, 1] and a little over, but scaled otherwise
 ANYWHERE = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS"}  # exact after a seek
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,flac,ogg,wav,avi,asf,flv,mpegts,mpeg,amr,caf"  # never playlists: they open other files
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def open_av(data: bytes) -> Stream:
         raise BadSample('not a sound that libsndfile can identify; for aac, m4a and videos: pip install "openjepa[video]"') from None
 
     def opened() -> Any:
-        return av.open(io.BytesIO(data), options={"format_whitelist": FORMATS, "protocol_whitelist": ""}, metadata_errors="replace")
+        return av.open(io.BytesIO(data), options=CONTAINED, metadata_errors="replace")
 
     def pieces(begin: int) -> Iterator[NDArray[np.float64]]:
         try:

@@ -22,7 +22,7 @@ jepa: Run = Run(
         encoder=_ENCODER,
         predictor=_PREDICTOR,
         masks=Random(ratio=0.7),  # TS-JEPA's share
-        momentum=Linear(start=0.998, final=1.0),
+        momentum=Linear(start=0.99, final=1.0),
         loss="l1",
         target_layers=2,
         balance=2.0,
@@ -47,17 +47,17 @@ points: Run = replace(
         encoder=EncoderConfig(dim=192, depth=6, heads=3),
         predictor=PredictorConfig(dim=96, depth=3, heads=3),
         masks=Random(ratio=0.6),
-        momentum=Linear(start=0.9995, final=0.99999),
+        momentum=Linear(start=0.99, final=1.0),
     ),
     batch_size=32,
 )
-"""JEPA on point clouds, groups of near points as tokens and Point-JEPA's (arXiv:2404.16432) momentum; a toy."""
+"""JEPA on point clouds, groups of near points as tokens, after Point-JEPA (arXiv:2404.16432); a toy."""
 
 table: Run = replace(
     jepa,
     modality=Table(),
     objective=JEPAConfig(
-        encoder=_TINY, predictor=_PREDICTOR, masks=Random(ratio=0.5), momentum=Linear(start=0.996, final=1.0), loss="l2", target_layers=2
+        encoder=_TINY, predictor=_PREDICTOR, masks=Random(ratio=0.5), momentum=Linear(start=0.99, final=1.0), loss="l2", target_layers=2
     ),
 )
 """JEPA on the rows of a csv, one token per column and a register token, after T-JEPA (arXiv:2410.05016); a toy."""
