@@ -10,7 +10,9 @@ import torch
 
 from openjepa import checkpoint
 from openjepa.data.dataset import open_dataset
+from openjepa.doctor import examine
 from openjepa.doctor.conformance import check
+from openjepa.doctor.show import text
 from openjepa.masks.random import Random
 from openjepa.masks.tubes import Tube
 from openjepa.metrics import read_metrics
@@ -99,6 +101,14 @@ def test_it_trains_resumes_to_the_bit_and_encodes(tmp_path, kind):
     assert found.tokens.shape[:2] == (2, int(np.prod(saved.modality.grid))) and found.pooled.isfinite().all()
     ledger = [json.loads(line) for line in (tmp_path / "whole/ledger.jsonl").read_text().splitlines()]
     assert any(entry["kind"] == "bad" and entry["reason"] for entry in ledger)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_the_doctor_looks_at_it(tmp_path, kind):
+    run = run_of(MADE[kind], tmp_path / "data")
+    found = examine(run, masks=20, steps=1)
+    assert found.data["images"] >= 7 and found.data["kind"] == run.modality.kind and found.speed["images_per_s"] > 0
+    assert text(found)
 
 
 @pytest.mark.parametrize("kind", ["video", "audio"])

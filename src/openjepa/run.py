@@ -175,6 +175,9 @@ def leaves(config: object, prefix: str = "") -> dict[str, Any]:
         value = getattr(config, f.name)
         if is_dataclass(value):
             found |= leaves(value, f"{prefix}{f.name}.")
+        elif isinstance(value, tuple) and value and all(map(is_dataclass, value)):  # several of a kind, by number
+            for number, part in enumerate(value):
+                found |= leaves(part, f"{prefix}{f.name}.{number}.")
         else:
             found[prefix + f.name] = value
     return found

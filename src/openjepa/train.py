@@ -1,6 +1,5 @@
 """The loop: batch, loss, step, after_step, log, save."""
 
-import contextlib
 import json
 import os
 import time
@@ -9,25 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from openjepa import checkpoint, health
-from openjepa.data.cases import Cases
-from openjepa.data.dataset import Dataset, absolute, open_dataset
+from openjepa.data.dataset import Dataset, absolute, open_dataset, settled
 from openjepa.data.ledger import Ledger
 from openjepa.data.loader import Loader
 from openjepa.engine import Engine, choose_device, choose_precision, memory_mb
 from openjepa.interrupt import signals
 from openjepa.metrics import MetricsWriter, read_metrics
-from openjepa.modalities.modality import BadSample
 from openjepa.objectives.objective import LossOutput, Objective
 from openjepa.opening import compare, describe, now, open_folder
 from openjepa.run import Run, to_dict
 from openjepa.tokens import Batch
 
-SETTLED_BY = 256  # samples from which statistics of the data are taken
 Event = Callable[[dict[str, Any]], None]
 
 
@@ -75,17 +70,6 @@ def train(
     return Session(run, Path(out), recipe, command, on_event).go(resume, allow_changes, probe)
 
 
-def some(dataset: Dataset) -> list[Tensor]:
-    """Samples spread evenly over the data, from which a modality takes its statistics. ValueError when none can be read."""
-    found: list[Tensor] = []
-    for row in np.unique(np.linspace(0, len(dataset) - 1, min(SETTLED_BY, len(dataset))).astype(int)).tolist():
-        with contextlib.suppress(BadSample):  # the loader finds it again and the ledger has it then
-            found += list(dataset.read([row]))
-    if not found:
-        raise ValueError("no sample of the data can be read; the first files are broken, or of another kind than the recipe's")
-    return found
-
-
 class Session:
     """One call of `train`: the pieces that live as long as it does."""
 
@@ -99,10 +83,8 @@ class Session:
         self.run = run = replace(self.run, data=replace(self.run.data, path=absolute(self.run.data.path)))
         self.device = choose_device(run.device)
         self.dataset, entries = open_dataset(run.data.path, run.modality, run.data.cache)
-        if not saved and isinstance(self.dataset, Cases):  # the columns of a table are known once it is read
-            self.run = run = replace(run, modality=self.dataset.modality)
-        if not saved and not run.modality.settled:
-            self.run = run = replace(run, modality=run.modality.settle(some(self.dataset)))
+        if not saved:
+            self.run = run = replace(run, modality=settled(run.modality, self.dataset))
         self.precision, self.reason = choose_precision(run.precision, self.device, run.objective.encoder.dim)
         if saved:
             self.precision, self.reason = saved.info["precision"], "as the run began"

@@ -115,3 +115,11 @@ def test_the_listing_has_every_setting_once_with_its_comment():
     assert {path for path, setting in found.items() if setting.changed} == {"steps", "objective.masks.kind", "objective.masks.ratio"}
     assert found["batch_size"].about == "samples per optimizer step, over all devices"
     assert found["modality.size"].value == at(run, "modality.size")
+
+
+def test_settings_of_several_masks_are_named_by_number():
+    base = recipes.load("video.vjepa")
+    run = apply(base, ["--objective.masks.1.count", "3"], "openjepa train")
+    assert run.objective.masks[1].count == 3 and run.objective.masks[0] == base.objective.masks[0]
+    assert changes(base, run) == ["--objective.masks.1.count", "3"]
+    assert apply(base, changes(base, run), "openjepa train") == run

@@ -149,7 +149,7 @@ def changes(base: Run, run: Run) -> list[str]:
             words += [f"{name(path)}.kind", kind.__name__]
     old = leaves(base)
     for path, value in leaves(run).items():
-        if value != old[path]:
+        if path not in old or value != old[path]:
             words += said("--data" if path == "data.path" else name(path), value)
     return words
 

@@ -1,5 +1,6 @@
 """Samples by number: decoded from a folder, a tar, a cache or a made world."""
 
+import contextlib
 import os
 from collections.abc import Sequence
 from functools import cached_property
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from openjepa.data import cache as cached
-from openjepa.data.cases import open_cases
+from openjepa.data.cases import Cases, open_cases
 from openjepa.data.labels import LabelSet
 from openjepa.data.ledger import LedgerEntry, printable
 from openjepa.data.manifest import Manifest, scan
@@ -22,6 +23,7 @@ from openjepa.modalities.modality import BadSample, Modality, TooLong
 Samples = list[Tensor] | Tensor
 At = Sequence[float] | NDArray[np.float64]  # of each sample, where in time its view lies, 0 to 1
 MIDDLE = 0.5
+SETTLED_BY = 256  # samples from which statistics of the data are taken
 
 
 @runtime_checkable
@@ -185,3 +187,21 @@ def open_dataset(spec: str, modality: Modality, cache: Literal["auto", "on", "of
         return Files(manifest, modality), entries
     entries += [LedgerEntry(files.name(row), reason) for row, reason in store.bad.items()]
     return Cached(manifest, modality, store), entries + store.notes
+
+
+def settled(modality: Modality, dataset: Dataset) -> Modality:
+    """The modality with what it leaves to the data (mean, std, columns) taken from it."""
+    if isinstance(dataset, Cases):  # the columns of a table are known once it is read
+        modality = dataset.modality
+    return modality if modality.settled else modality.settle(some(dataset))
+
+
+def some(dataset: Dataset) -> list[Tensor]:
+    """Samples spread evenly over the data, from which a modality takes its statistics. ValueError when none can be read."""
+    found: list[Tensor] = []
+    for row in np.unique(np.linspace(0, len(dataset) - 1, min(SETTLED_BY, len(dataset))).astype(int)).tolist():
+        with contextlib.suppress(BadSample):  # the loader finds it again and the ledger has it then
+            found += list(dataset.read([row]))
+    if not found:
+        raise ValueError("no sample of the data can be read; the first files are broken, or of another kind than the recipe's")
+    return found

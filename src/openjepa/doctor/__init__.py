@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from openjepa.data.cache import worthwhile
-from openjepa.data.dataset import BadRow, Dataset, Files, open_dataset
+from openjepa.data.dataset import BadRow, Dataset, Files, open_dataset, settled
 from openjepa.data.loader import choose_workers
 from openjepa.doctor.advice import Facts, Finding, expected_mb, findings
 from openjepa.doctor.cost import measure, size
@@ -61,6 +61,9 @@ def examine(
     Raises:
         ValueError: data or device are not there, or settings do not fit each other.
     """
+    if run.data.path and not run.modality.settled:  # as training does before its first step
+        say(f"taking statistics of {run.data.path}")
+        run = replace(run, modality=settled(run.modality, open_dataset(run.data.path, run.modality, "off")[0]))
     width = run.objective.encoder.dim
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     say(f"timing matrix products of width {width}")
