@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from openjepa import checkpoint
-from openjepa.data.dataset import open_dataset
+from openjepa.data.dataset import open_dataset, settled
 from openjepa.doctor import examine
 from openjepa.doctor.conformance import check
 from openjepa.doctor.show import text
@@ -20,6 +20,7 @@ from openjepa.modalities.audio import Audio
 from openjepa.modalities.modality import TooLong
 from openjepa.modalities.points import Points
 from openjepa.modalities.series import Series
+from openjepa.modalities.table import Table
 from openjepa.modalities.video import Video
 from openjepa.run import DataConfig, Run
 from openjepa.train import train
@@ -66,7 +67,18 @@ def clouds(folder):
     return Points(size=(64,), groups=8, neighbours=6), Random(ratio=0.5)
 
 
-MADE = {"video": frames, "audio": sounds, "series": signals, "points": clouds}
+def rows(folder):
+    folder.mkdir()
+    lines = [
+        "a,b,colour,kind",
+        *(f"{i / 7:.3f},{(i * i) % 5},{'red' if i % 3 else ''},{'odd' if i % 2 else 'even'}" for i in range(9)),
+        "1,2",
+    ]
+    (folder / "rows.csv").write_text("\n".join(lines) + "\n")
+    return Table(target="kind"), Random(ratio=0.5)
+
+
+MADE = {"table": rows, "video": frames, "audio": sounds, "series": signals, "points": clouds}
 
 
 def run_of(made, folder):
@@ -98,7 +110,8 @@ def test_it_trains_resumes_to_the_bit_and_encodes(tmp_path, kind):
     dataset, _ = open_dataset(run.data.path, saved.modality)
     view = saved.modality.center(dataset.read([1, 2]))
     found = encoder.encode(view, resize=False)
-    assert found.tokens.shape[:2] == (2, int(np.prod(saved.modality.grid))) and found.pooled.isfinite().all()
+    places = saved.modality.registers + int(np.prod(saved.modality.grid))
+    assert found.tokens.shape[:2] == (2, places) and found.pooled.isfinite().all()
     ledger = [json.loads(line) for line in (tmp_path / "whole/ledger.jsonl").read_text().splitlines()]
     assert any(entry["kind"] == "bad" and entry["reason"] for entry in ledger)
 
@@ -140,7 +153,8 @@ def test_a_sample_too_long_to_be_kept_is_used_part_by_part(tmp_path, monkeypatch
 def test_it_keeps_the_laws(tmp_path, kind):
     run = run_of(MADE[kind], tmp_path / "data")
     dataset, _ = open_dataset(run.data.path, run.modality, "off")
-    faults = [str(law) for law in check(run.modality, [dataset.read([row])[0] for row in (1, 2, 3)]) if law.fault]
+    modality = settled(run.modality, dataset)
+    faults = [str(law) for law in check(modality, [dataset.read([row])[0] for row in (1, 2, 3)]) if law.fault]
     assert not faults, "\n".join(faults)
 
 

@@ -74,9 +74,10 @@ def simulate(run: Run, samples: int = 1000) -> MaskReport:
 
 
 def draw(run: Run, step: int, rows: Sequence[int] | NDArray[np.int64]) -> Masks:
-    """The masks of these samples, without their pixels; where there are several configurations, of the first."""
-    view = torch.zeros(1, dtype=torch.uint8).expand(len(rows), run.modality.channels, *run.modality.size)
-    return run.objective.collate(view, run.modality, run.seed, step, rows).masks[0]
+    """The masks of these samples, without their pixels; where there are several configurations, of the first. Registers are no places."""
+    view = torch.zeros(1).expand(len(rows), run.modality.channels, *run.modality.size)
+    masks, registers = run.objective.collate(view, run.modality, run.seed, step, rows).masks[0], run.modality.registers
+    return Masks(masks.context[:, registers:] - registers, masks.targets - registers)
 
 
 def used(index: Int[Tensor, "b k"], total: int) -> NDArray[np.bool_]:
