@@ -7,7 +7,7 @@ from torch import Tensor
 
 from openjepa.data.labels import LabelSet
 from openjepa.data.ledger import LedgerEntry
-from openjepa.data.manifest import Manifest
+from openjepa.data.manifest import Manifest, read_row
 from openjepa.draws import Rows
 from openjepa.modalities.modality import BadSample, Modality
 
@@ -36,24 +36,15 @@ class Cases:
         return [self.modality.cut(self.samples[int(row)], float(place)) for row, place in zip(rows, places, strict=True)]  # type: ignore[call-overload]
 
 
-def fitted(manifest: Manifest, modality: Modality) -> Modality:
-    """The modality with its columns taken from the first file, where it takes them from one (tables)."""
-    fit = getattr(modality, "fit_like", None)
-    if modality.settled or fit is None:
-        return modality
-    data = manifest.read(0)
-    return fit(data if isinstance(data, bytes) else data[0])  # type: ignore[no-any-return]
-
-
 def open_cases(manifest: Manifest, modality: Modality) -> tuple[Cases, list[LedgerEntry]]:
     """Every sample of every file. What cannot be used becomes a ledger entry. ValueError where nothing is left."""
-    modality = fitted(manifest, modality)
+    if not modality.settled:
+        modality = modality.fit_like(read_row(manifest.root, manifest.rows[0]))
     samples, names, said, entries = list[Tensor](), list[str](), list[str | None](), list[LedgerEntry]()
     total = 0
-    for at, row in enumerate(manifest.rows):
+    for row in manifest.rows:
         try:
-            data = manifest.read(at)
-            found = list(modality.read_each(data if isinstance(data, bytes) else data[0], row.name))  # type: ignore[attr-defined]
+            found = list(modality.read_each(read_row(manifest.root, row), row.name))
         except BadSample as bad:
             entries.append(LedgerEntry(row.name, str(bad)))
             continue

@@ -13,6 +13,7 @@ import torch
 
 from openjepa.data.cache import worthwhile
 from openjepa.data.dataset import BadRow, Dataset, Files, open_dataset, settled
+from openjepa.data.ledger import LedgerEntry
 from openjepa.data.loader import choose_workers
 from openjepa.doctor.advice import Facts, Finding, expected_mb, findings
 from openjepa.doctor.cost import measure, size
@@ -61,9 +62,10 @@ def examine(
     Raises:
         ValueError: data or device are not there, or settings do not fit each other.
     """
+    opened = None
     if run.data.path and not run.modality.settled:  # as training does before its first step
-        say(f"taking statistics of {run.data.path}")
-        run = replace(run, modality=settled(run.modality, open_dataset(run.data.path, run.modality, "off")[0]))
+        opened = index(run, say)
+        run = replace(run, modality=settled(run.modality, opened.dataset))
     width = run.objective.encoder.dim
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     say(f"timing matrix products of width {width}")
@@ -78,8 +80,9 @@ def examine(
     facts = replace(facts, size=cost)
     found.model = asdict(cost) | {"tokens": int(np.prod(run.modality.grid)), "grid": list(run.modality.grid)}
     if run.data.path:
-        say(f"indexing {run.data.path}")
-        found.dataset, facts, found.data = look_at_data(facts)
+        opened = opened or index(run, say)
+        found.dataset = opened.dataset
+        facts, found.data = look_at_data(facts, opened)
         fits = facts.free_mb is None or cost.state / 2**20 < facts.free_mb
         if steps and fits and run.batch_size <= len(found.dataset):
             say(f"timing {steps} steps")
@@ -102,12 +105,26 @@ def pace(seconds: float, load: float, workers: int) -> float:
     return max(seconds, load / workers) if workers else seconds + load
 
 
-def look_at_data(facts: Facts) -> tuple[Dataset, Facts, dict[str, Any]]:
-    """Index the data and decode a sample of it."""
-    run = facts.run
+@dataclass(frozen=True)
+class Opened:
+    """The data, what indexing has to report, and how long it took."""
+
+    dataset: Dataset
+    entries: list[LedgerEntry]
+    seconds: float
+
+
+def index(run: Run, say: Say) -> Opened:
+    """Open the data of a run, without a cache."""
+    say(f"indexing {run.data.path}")
     began = time.perf_counter()
     dataset, entries = open_dataset(run.data.path, run.modality, "off")
-    indexed = time.perf_counter() - began
+    return Opened(dataset, entries, time.perf_counter() - began)
+
+
+def look_at_data(facts: Facts, opened: Opened) -> tuple[Facts, dict[str, Any]]:
+    """Decode a sample of the data."""
+    run, dataset, entries = facts.run, opened.dataset, opened.entries
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(SAMPLE, len(dataset))).astype(int)).tolist()
     shapes, broken = [], list[tuple[str, str]]()
     began = time.perf_counter()
@@ -126,7 +143,7 @@ def look_at_data(facts: Facts) -> tuple[Dataset, Facts, dict[str, Any]]:
         "fingerprint": dataset.fingerprint,
         "images": len(dataset),
         "labels": {name: len(labels.names) for name, labels in dataset.labels.items()},
-        "index_s": indexed,
+        "index_s": opened.seconds,
         "unusable": len(unusable),
         "sampled": len(rows),
         "sampled_bad": len(broken),
@@ -140,7 +157,7 @@ def look_at_data(facts: Facts) -> tuple[Dataset, Facts, dict[str, Any]]:
     facts = replace(
         facts, images=len(dataset), labels=tuple(dataset.labels), bad=len(unusable), sampled=len(rows), sampled_bad=len(broken), small=small
     )
-    return dataset, facts, told
+    return facts, told
 
 
 def nearest(path: Path) -> Path:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,7 @@ class Film:
         container: InputContainer = pyav().open(io.BytesIO(self.data), options=CONTAINED, metadata_errors="replace")
         try:
             return container, choose(container)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: nobody else can close a container that was never handed over
             container.close()
             raise
 
@@ -132,7 +133,7 @@ class Film:
         """The `wanted` frames, ascending and each once, with their numbers."""
         if times.packets is None or times.starts is None:
             chosen = set(wanted.tolist())
-            yield from ((i, frame) for i, frame in zip(range(max(chosen) + 1), self.everything(), strict=False) if i in chosen)
+            yield from ((i, frame) for i, frame in islice(enumerate(self.everything()), max(chosen) + 1) if i in chosen)
             return
         left = wanted
         try:

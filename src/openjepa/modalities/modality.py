@@ -1,6 +1,6 @@
 """What every kind of data offers to the data set, the loop, the probes and the pages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -58,6 +58,23 @@ class Modality:
         Equal to `cut(decode(data), at)` to the bit. BadSample says why a file cannot be used.
         """
         raise NotImplementedError
+
+    def read_each(self, data: bytes, name: str = "") -> Iterator[tuple[Decoded | BadSample, str | None]]:
+        """Every sample of a file with its label, or why that one cannot be used; for kinds where `many` is True."""
+        raise NotImplementedError
+
+    def read_many(self, data: bytes, name: str = "") -> list[tuple[Tensor, str | None]]:
+        """The samples and labels of `read_each`. BadSample for the first that cannot be used."""
+        found = []
+        for decoded, label in self.read_each(data, name):
+            if isinstance(decoded, BadSample):
+                raise decoded
+            found.append((decoded.pixels, label))
+        return found
+
+    def fit_like(self, data: bytes) -> "Modality":
+        """The same modality with what it takes from a whole file (the columns of a table)."""
+        return self
 
     def cut(self, sample: Shaped[Tensor, "c *axes"], at: float) -> Shaped[Tensor, "c *part"]:
         """The part in time of a whole sample that a view at `at` in [0, 1) needs; all of it where there is no time."""

@@ -89,15 +89,6 @@ class Series(Grid):
             except BadSample as bad:
                 yield BadSample(f"{case.where}: {bad}" if case.where else str(bad)), case.label
 
-    def read_many(self, data: bytes, name: str = "") -> list[tuple[Tensor, str | None]]:
-        """Samples [c t] and labels of a file. BadSample for the first that cannot be used."""
-        found = []
-        for decoded, label in self.read_each(data, name):
-            if isinstance(decoded, BadSample):
-                raise decoded
-            found.append((decoded.pixels, label))
-        return found
-
     def clean(self, values: NDArray[np.float64]) -> tuple[Float32[Tensor, "c t"], str | None]:
         """Numbers that can be learned from, float32: NaN interpolated in time, at the ends the nearest value.
 

@@ -102,15 +102,6 @@ class Table(Modality):
             except BadSample as bad:
                 yield BadSample(f"{line}: {bad}"), said
 
-    def read_many(self, data: bytes, name: str = "") -> list[tuple[Tensor, str | None]]:
-        """Samples [1 columns] and labels of a file. BadSample for the first row that cannot be used."""
-        found = []
-        for decoded, label in self.read_each(data, name):
-            if isinstance(decoded, BadSample):
-                raise decoded
-            found.append((decoded.pixels, label))
-        return found
-
     def decode(self, data: bytes | Sequence[bytes], at: float | None = None) -> Decoded:
         """The only row of a file with a header."""
         found = list(self.read_each(data)) if isinstance(data, bytes) else []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +71,7 @@ def timeline(packets: Sequence[Packet], tick: Fraction, declared: Fraction | Non
     times = [(packet.pts, i) for i, packet in enumerate(packets) if packet.shown]
     known = [(pts, i) for pts, i in times if pts is not None]
     decoded = [packet.dts for packet in packets if packet.dts is not None]
-    if (
-        len(known) < len(times)
-        or len({pts for pts, _ in known}) < len(known)
-        or any(a > b for a, b in zip(decoded, decoded[1:], strict=False))
-    ):
+    if len(known) < len(times) or len({pts for pts, _ in known}) < len(known) or any(a > b for a, b in pairwise(decoded)):
         return None
     keys = [(pts, i) for pts, i in known if packets[i].key]
     if keys:  # what is shown before the first keyframe refers to frames that the file does not have

@@ -8,7 +8,7 @@ published numbers take the best head on the very set that they report (recipes 3
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from openjepa import draws
 from openjepa.probes import attentive_heads as heads_of
 from openjepa.probes.adamw import AdamW
 from openjepa.probes.attentive_heads import Weights
+from openjepa.probes.confidence import check_labels
 from openjepa.probes.splits import hold_out, hold_out_groups
 from openjepa.probes.token_file import TokenFeatures
 from openjepa.schedules import Cosine, WarmupCosine
@@ -158,11 +159,7 @@ def check(x: TokenFeatures, y: Int[Tensor, " n"], classes: int) -> None:
     """ValueError for labels that cannot be learnt; the tokens were looked at when they were written."""
     if len(x) != len(y):
         raise ValueError(f"tokens of {len(x)} samples but {len(y)} labels; give one label per sample")
-    there = torch.unique(y)
-    if len(there) < 2:
-        raise ValueError(f"all {len(y)} labels are one class; a probe needs samples of at least 2")
-    if there.min() < 0 or there.max() >= classes:
-        raise ValueError(f"labels run from {int(there.min())} to {int(there.max())}; {classes} classes are numbered from 0")
+    check_labels(y, classes)
     if x.valid is not None and not x.valid[x.rows].any(1).all():
         raise ValueError(f"{int((~x.valid[x.rows].any(1)).sum())} samples have no valid token")
 
@@ -199,7 +196,7 @@ def train(
     rates, decays = (torch.tensor(column, dtype=dtype) for column in zip(*grid, strict=True))
     share, fall = WarmupCosine(start=0.0, peak=1.0, final=0.0, warmup=config.warmup), Cosine(start=1.0, final=0.0)
     optimizer = AdamW(list(weights.values()))
-    for step, batch in zip(range(steps), batches(len(x), config.batch_size, seed), strict=False):
+    for step, batch in enumerate(islice(batches(len(x), config.batch_size, seed), steps)):
         for some in batch.split(most):
             tokens, valid = x.batch(some)
             said = heads_of.logits(weights, tokens, valid, heads, config.depth)

@@ -47,6 +47,11 @@ def check(x: Float[Tensor, "n d"], y: Int[Tensor, " n"] | None, classes: int) ->
         return
     if len(x) != len(y):
         raise ValueError(f"{len(x)} feature rows but {len(y)} labels; give one label per row")
+    check_labels(y, classes)
+
+
+def check_labels(y: Int[Tensor, " n"], classes: int) -> None:
+    """ValueError for labels that cannot be learnt."""
     there = torch.unique(y)
     if len(there) < 2:
         raise ValueError(f"all {len(y)} labels are one class; a probe needs samples of at least 2")

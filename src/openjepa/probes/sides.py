@@ -93,7 +93,7 @@ def read(
         writers = {name: TokenWriter(path) for name, path in token_paths.items() if name not in found}
         try:
             features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=settings.clips, writers=writers, patches=patches)
-        except BaseException:
+        except BaseException:  # Ctrl-C, too: a half-written file of tokens must not stay
             for writer in writers.values():
                 writer.drop()
             raise

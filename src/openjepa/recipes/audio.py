@@ -5,10 +5,11 @@ from dataclasses import replace
 from openjepa.masks.random import Random
 from openjepa.masks.time_frequency import Curriculum, RandomRange
 from openjepa.modalities.audio import Audio
-from openjepa.models.encoder import EncoderConfig, vit
+from openjepa.models.encoder import vit
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
+from openjepa.recipes._small import ADAM, ENCODER, PREDICTOR
 from openjepa.run import OptimizerConfig, Run
 from openjepa.schedules import Cosine, Linear, WarmupCosine
 
@@ -42,30 +43,25 @@ mae: Run = Run(
 )
 """Audio-MAE (arXiv:2207.06405) with the published constants but a plain decoder, at ViT-S/16; lr is 2e-4 x batch / 256."""
 
-_SMALL = EncoderConfig(dim=192, depth=6, heads=3)
-_PREDICTOR = PredictorConfig(dim=96, depth=3, heads=3)
-_ADAM = OptimizerConfig(
-    lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1), weight_decay=Cosine(start=0.05, final=0.05), betas=(0.9, 0.95)
-)
 
 ajepa_words: Run = Run(
     modality=Audio(size=(96, 64), patch=(16, 16)),
     objective=JEPAConfig(
-        encoder=_SMALL,
-        predictor=_PREDICTOR,
+        encoder=ENCODER,
+        predictor=PREDICTOR,
         masks=RandomRange(low=0.5, high=0.7),
         momentum=Linear(start=0.99, final=1.0),
         union=True,
         target_layers=3,
         balance=2.0,
     ),
-    optimizer=_ADAM,
+    optimizer=ADAM,
     steps=3_000,
     batch_size=128,
 )
 """A-JEPA on single words or other sounds of a second, minutes on two CPU cores."""
 
-mae_words: Run = replace(ajepa_words, objective=MAEConfig(encoder=_SMALL, decoder=_PREDICTOR, masks=Random(ratio=0.75)))
+mae_words: Run = replace(ajepa_words, objective=MAEConfig(encoder=ENCODER, decoder=PREDICTOR, masks=Random(ratio=0.75)))
 """Audio MAE at the budget of audio.ajepa_words."""
 
 ajepa_scenes: Run = replace(ajepa_words, modality=Audio(size=(480, 64), patch=(24, 16), short="repeat"), steps=2_000, batch_size=64)

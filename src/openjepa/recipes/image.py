@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from openjepa.masks.random import Random
 from openjepa.modalities.image import Image
-from openjepa.models.encoder import EncoderConfig, vit
+from openjepa.models.encoder import vit
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
+from openjepa.recipes._small import ADAM, ENCODER, PREDICTOR
 from openjepa.run import DataConfig, OptimizerConfig, Run
 from openjepa.schedules import Cosine, Linear, WarmupCosine
 
@@ -41,25 +42,21 @@ mae: Run = Run(
 )
 """MAE (arXiv:2111.06377) with the published constants, at ViT-S/16 and 224 x 224; lr is 1.5e-4 x batch / 256."""
 
-_SMALL = EncoderConfig(dim=192, depth=6, heads=3)
-_ADAM = OptimizerConfig(
-    lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1),
-    weight_decay=Cosine(start=0.05, final=0.05),
-    betas=(0.9, 0.95),
+
+_JEPA = JEPAConfig(
+    encoder=ENCODER,
+    predictor=PREDICTOR,
+    masks=Random(ratio=10 / 16),
+    momentum=Linear(start=0.99, final=1.0),
+    union=True,
+    target_layers=3,
+    balance=2.0,
 )
 
 ijepa_cifar10: Run = Run(
     modality=Image(size=(32, 32), patch=(8, 8), crop_scale=(0.4, 1.0), flip=True),
-    objective=JEPAConfig(
-        encoder=_SMALL,
-        predictor=PredictorConfig(dim=96, depth=3, heads=3),
-        masks=Random(ratio=10 / 16),
-        momentum=Linear(start=0.99, final=1.0),
-        union=True,
-        target_layers=3,
-        balance=2.0,
-    ),
-    optimizer=_ADAM,
+    objective=_JEPA,
+    optimizer=ADAM,
     steps=5_000,
     batch_size=128,
 )
@@ -67,16 +64,8 @@ ijepa_cifar10: Run = Run(
 
 ijepa_tabletop: Run = replace(
     ijepa_cifar10,
-    objective=JEPAConfig(
-        encoder=_SMALL,
-        predictor=PredictorConfig(dim=96, depth=3, heads=3),
-        masks=Random(ratio=0.5),
-        momentum=Linear(start=0.99, final=1.0),
-        union=True,
-        target_layers=3,
-        balance=2.0,
-    ),
-    optimizer=replace(_ADAM, lr=WarmupCosine(start=0.0, peak=2e-3, final=1e-5, warmup=0.1)),
+    objective=replace(_JEPA, masks=Random(ratio=0.5)),
+    optimizer=replace(ADAM, lr=WarmupCosine(start=0.0, peak=2e-3, final=1e-5, warmup=0.1)),
     data=DataConfig(path="world:tabletop?noise=0.75"),
     steps=2_000,
 )
@@ -84,8 +73,8 @@ ijepa_tabletop: Run = replace(
 
 mae_cifar10: Run = Run(
     modality=Image(size=(32, 32), patch=(4, 4), crop_scale=(0.4, 1.0), flip=True),
-    objective=MAEConfig(encoder=_SMALL, decoder=PredictorConfig(dim=96, depth=3, heads=3), masks=Random(ratio=0.75)),
-    optimizer=_ADAM,
+    objective=MAEConfig(encoder=ENCODER, decoder=PREDICTOR, masks=Random(ratio=0.75)),
+    optimizer=ADAM,
     steps=6_000,
     batch_size=128,
 )

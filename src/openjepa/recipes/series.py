@@ -10,8 +10,9 @@ from openjepa.models.encoder import EncoderConfig
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
-from openjepa.run import OptimizerConfig, Run
-from openjepa.schedules import Cosine, Linear, WarmupCosine
+from openjepa.recipes._small import ADAM, ENCODER, PREDICTOR
+from openjepa.run import Run
+from openjepa.schedules import Linear
 
 _ENCODER = EncoderConfig(dim=128, depth=4, heads=4)
 _PREDICTOR = PredictorConfig(dim=64, depth=2, heads=2)
@@ -27,9 +28,7 @@ jepa: Run = Run(
         target_layers=2,
         balance=2.0,
     ),
-    optimizer=OptimizerConfig(
-        lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1), weight_decay=Cosine(start=0.05, final=0.05), betas=(0.9, 0.95)
-    ),
+    optimizer=ADAM,
     steps=2_000,
     batch_size=64,
 )
@@ -44,8 +43,8 @@ points: Run = replace(
     jepa,
     modality=Points(size=(1024,), groups=64, neighbours=32),
     objective=JEPAConfig(
-        encoder=EncoderConfig(dim=192, depth=6, heads=3),
-        predictor=PredictorConfig(dim=96, depth=3, heads=3),
+        encoder=ENCODER,
+        predictor=PREDICTOR,
         masks=Random(ratio=0.6),
         momentum=Linear(start=0.99, final=1.0),
     ),

@@ -5,10 +5,11 @@ from dataclasses import replace
 from openjepa.masks.multiblock import MultiBlock
 from openjepa.masks.tubes import Tube
 from openjepa.modalities.video import Video
-from openjepa.models.encoder import EncoderConfig, vit
+from openjepa.models.encoder import vit
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
+from openjepa.recipes._small import ADAM, ENCODER, PREDICTOR
 from openjepa.run import DataConfig, OptimizerConfig, Run
 from openjepa.schedules import Cosine, Linear, WarmupCosine
 
@@ -68,16 +69,13 @@ mae: Run = Run(
 )
 """VideoMAE (arXiv:2203.12602) with the published constants, at ViT-S/16 and 16 x 224 x 224; lr is 1.5e-4 x batch / 256."""
 
-_SMALL = EncoderConfig(dim=192, depth=6, heads=3, position_order="row-first")
-_PREDICTOR = PredictorConfig(dim=96, depth=3, heads=3, position_order="row-first")
-_ADAM = OptimizerConfig(
-    lr=WarmupCosine(start=0.0, peak=1e-3, final=1e-5, warmup=0.1), weight_decay=Cosine(start=0.05, final=0.05), betas=(0.9, 0.95)
-)
+_ENCODER = replace(ENCODER, position_order="row-first")
+_PREDICTOR = replace(PREDICTOR, position_order="row-first")
 
 vjepa_motion: Run = Run(
     modality=Video(size=(16, 32, 32), patch=(2, 8, 8), fps=None, crop_scale=(0.6, 1.0), flip=False),
     objective=JEPAConfig(
-        encoder=_SMALL,
+        encoder=_ENCODER,
         predictor=_PREDICTOR,
         masks=MultiBlock(count=2, scale=(0.25, 0.5), time=(1.0, 1.0)),
         momentum=Linear(start=0.99, final=1.0),
@@ -85,7 +83,7 @@ vjepa_motion: Run = Run(
         target_layers=3,
         balance=2.0,
     ),
-    optimizer=_ADAM,
+    optimizer=ADAM,
     data=DataConfig(path="world:tabletop-motion"),
     steps=2_500,
     batch_size=32,
@@ -94,6 +92,6 @@ vjepa_motion: Run = Run(
 
 mae_motion: Run = replace(
     vjepa_motion,
-    objective=MAEConfig(encoder=_SMALL, decoder=_PREDICTOR, masks=Tube(ratio=0.75), per_channel=True),
+    objective=MAEConfig(encoder=_ENCODER, decoder=_PREDICTOR, masks=Tube(ratio=0.75), per_channel=True),
 )
 """VideoMAE on the tabletop in motion, at the budget of video.vjepa_motion."""
