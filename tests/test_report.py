@@ -205,17 +205,6 @@ def test_figures_show_the_crops_and_masks_that_training_used(run, photos):
         assert torch.equal(images[3 * i + 1], torch.where(visible, crop, 128))
 
 
-def test_asked_places_keep_their_pixels_and_the_rest_is_dimmed():
-    pixels = torch.randint(0, 256, (3, 24, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    out = pictures.with_targets(pixels, (3, 5), torch.tensor([[0, 1], [14, 13]]))
-    assert out.shape == (3, 72, 120)
-    large = pixels.repeat_interleave(3, 1).repeat_interleave(3, 2)
-    assert torch.equal(out[:, 2:22, 2:46], large[:, 2:22, 2:46])  # inside the outline of places 0 and 1
-    assert (torch.tensor(pictures.BORDERS[0]) == out[:, 0, :48].T).all()
-    assert (torch.tensor(pictures.BORDERS[1]) == out[:, -1, -48:].T).all()
-    assert torch.allclose(out[:, 30:40].float(), 0.35 * large[:, 30:40].float() + 63.75, atol=1)
-
-
 def gallery_run(folder):
     from openjepa.checkpoint import load_run
 

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from openjepa.doctor.masks import draw, heat_map, simulate
-from openjepa.doctor.picture import blocks, shade, tiles, tint
+from openjepa.doctor.picture import blocks, tiles
 from openjepa.masks.blocks import Blocks
+from openjepa.modalities.drawn import BORDERS, GAP
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.tokens import Masks
 from tests.tiny import MAE, RUN
@@ -57,20 +58,17 @@ def test_masks_that_do_not_fit_say_so():
         simulate(replace(RUN, objective=replace(RUN.objective, masks=Blocks(scale=(0.9, 0.95)))), 10)
 
 
-def test_the_picture_shows_the_right_pixels():
-    pixels = np.arange(32 * 48 * 3, dtype=np.uint32).astype(np.uint8).reshape(32, 48, 3)
-    seen = shade(pixels, RUN, [[7]])  # row 1, column 1 of 4 x 6 places of 8 x 8 pixels
-    assert (seen[8:16, 8:16] == pixels[8:16, 8:16]).all()
-    seen[8:16, 8:16] = 128
-    assert (seen == 128).all()
-    asked = tint(pixels, RUN, [[0], [23]])
-    dark = (pixels * 0.35).astype(np.uint8)
-    changed = (asked != dark).any(-1)
-    assert changed[:8, :8].any() and changed[24:, 40:].any()
-    changed[:8, :8] = changed[24:, 40:] = False
-    assert not changed.any()
-    views = torch.from_numpy(pixels).permute(2, 0, 1)[None].expand(2, -1, -1, -1)
-    whole = tiles(RUN, views, Masks(torch.tensor([[7], [8]]), torch.tensor([[[0]], [[1]]])))
-    assert whole.shape == (32 + 4 + 32, 48 * 3 + 8, 3) and (whole[:32, :48] == pixels).all()
+def test_the_picture_has_a_line_per_sample_of_view_context_and_what_is_asked():
+    pixels = torch.arange(32 * 48 * 3).byte().reshape(32, 48, 3)
+    views = pixels.permute(2, 0, 1)[None].expand(2, -1, -1, -1)
+    masks = Masks(torch.tensor([[7], [8]]), torch.tensor([[[0]], [[1]]]))
+    whole = tiles(RUN, views, (masks,))
+    assert whole.shape == (2 * 32 + GAP, 3 * 48 + 2 * GAP, 3) and (whole[:32, :48] == pixels.numpy()).all()
+    context = whole[:32, 48 + GAP : 96 + GAP]
+    assert (context[8:16, 8:16] == pixels[8:16, 8:16].numpy()).all()  # row 1, column 1 of 4 x 6 places of 8 x 8 pixels
+    assert (context == 128).all(-1).sum() >= 32 * 48 - 64
+    asked = whole[32 + GAP :, 96 + 2 * GAP :]
+    assert (asked[1:7, 9:15] == pixels[1:7, 9:15].numpy()).all() and (asked[0, 8:16] == BORDERS[0]).all()
+    assert tiles(RUN, views, (masks, masks)).shape[1] == 5 * 48 + 4 * GAP
     text = blocks(whole, 40)
     assert text.count("▀") == 40 * len(text.splitlines()) and text.splitlines()[0].endswith("\x1b[0m")

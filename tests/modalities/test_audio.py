@@ -192,7 +192,7 @@ def test_pictures_have_low_frequencies_below_and_time_to_the_right():
     t = torch.arange(NEEDS) / 8_000
     low, high = 0.3 * torch.sin(2 * math.pi * 150 * t), 0.3 * torch.sin(2 * math.pi * 3500 * t)
     wave = torch.where(t < 0.1, low, high)[None]
-    picture = SMALL.picture(SMALL.center([wave])[0])
+    picture = SMALL.draw(SMALL.center([wave])[0]).frames[0]
     assert picture.shape == (30, 21, 3) and picture.dtype == torch.uint8
     bright = picture.float().sum(-1)
     assert bright[-8:, :5].mean() > bright[:8, :5].mean() + 100
@@ -201,9 +201,9 @@ def test_pictures_have_low_frequencies_below_and_time_to_the_right():
 
 def test_pictures_share_one_scale():
     ramp = torch.linspace(-2 * RANGE, 2 * RANGE, 21)[None, :, None].expand(1, 21, 30)
-    bright = SMALL.picture(ramp)[0].float().sum(-1)
+    bright = SMALL.draw(ramp).frames[0, 0].float().sum(-1)
     assert (bright.diff() >= 0).all() and bright[0] == bright[4] == 28 and bright[-1] == bright[-5] == 728
-    assert SMALL.picture(torch.full((1, 7, 5), math.nan)).shape == (5, 7, 3)
+    assert SMALL.draw(torch.full((1, 7, 5), math.nan)).frames.shape == (1, 5, 7, 3)
 
 
 def test_masks_turn_as_pictures_do():

@@ -240,7 +240,7 @@ def test_settings_that_cannot_be():
 
 def test_a_picture_shows_near_points_dark():
     x = torch.tensor([[0.0, 0], [0, 0], [-0.9, 0.9]])  # far, near, along the line of sight before it is turned
-    picture = SMALL.picture(x)
+    picture = Points(size=(2,), groups=1, neighbours=1).draw(x).frames[0]
     assert picture.shape == (256, 256, 3) and picture.dtype == torch.uint8
     ink = picture[(picture != 255).any(-1)].float().mean(-1)
     assert len(ink) == 18 and ink.max() - ink.min() > 60

@@ -391,7 +391,7 @@ def test_a_picture_has_a_lane_per_channel_that_follows_the_series():
     series = Series(channels=2, size=(48,), patch=(8,))
     x = torch.stack([torch.linspace(0, 1, 48), torch.linspace(1, 0, 48)])
     x[:, 36:] = torch.nan
-    picture = series.picture(x).numpy()
+    picture = series.draw(x).frames[0].numpy()
     lane, width = len(picture) // 2, picture.shape[1]
     assert picture.dtype == np.uint8 and width >= 512
     for k, falls in ((0, True), (1, False)):

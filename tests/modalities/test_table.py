@@ -175,7 +175,7 @@ def test_settings_that_cannot_be():
 
 
 def test_a_picture_has_bars_up_and_down_and_grey_where_missing():
-    picture = TABLE.picture(torch.tensor([[50, NAN, 60.0]])).numpy()
+    picture = TABLE.draw(torch.tensor([[50, NAN, 60.0]])).frames[0].numpy()
     assert picture.shape == (128, 96, 3)
     assert (picture[50, 10] == (31, 119, 180)).all() and (picture[75, 10] == 255).all()  # above the mean
     assert (picture[30, 40] == 225).all()

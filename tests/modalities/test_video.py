@@ -7,10 +7,11 @@ import torch
 from PIL import Image as Picture
 
 from openjepa import draws
+from openjepa.modalities.drawn import GAP
 from openjepa.modalities.image import Image
 from openjepa.modalities.modality import BadSample
 from openjepa.modalities.resize import TRIES, crop_boxes
-from openjepa.modalities.video import GAP, Video, lengthen, resize_clips, span
+from openjepa.modalities.video import Video, lengthen, resize_clips, span
 
 av = pytest.importorskip("av")
 from tests.modalities.test_frames import encode, kind, number, numbered
@@ -210,13 +211,14 @@ def test_tubelets_know_where_they_are_and_go_back():
     assert torch.equal(modality.unnormalize(modality.unpatchify(tokens.values)), x)
 
 
-def test_the_picture_is_a_strip_of_frames():
-    x = clip(16, 20, 30)
-    strip = SMALL.picture(x)
+def test_a_drawing_is_every_frame_and_its_strip_some_of_them():
+    x, modality = clip(16, 20, 30), Video(size=(16, 20, 30), patch=(2, 5, 5))
+    drawn = modality.draw(x)
+    assert torch.equal(drawn.frames, x.permute(1, 2, 3, 0))
+    assert torch.equal(modality.draw(modality.prepare(x[None])[0]).frames, drawn.frames)
+    strip = drawn.strip(8).frames[0]
     assert strip.shape == (20, 8 * 30 + 7 * GAP, 3) and strip.dtype == torch.uint8
     assert torch.equal(strip[:, :30], x[:, 0].permute(1, 2, 0)) and torch.equal(strip[:, -30:], x[:, 15].permute(1, 2, 0))
-    assert torch.equal(SMALL.picture(SMALL.prepare(x[None])[0]), strip)
-    assert SMALL.picture(clip(3, 20, 30)).shape[1] == 3 * 30 + 2 * GAP
 
 
 def test_examples_are_views_before_their_crop():

@@ -100,7 +100,7 @@ class DoctorOptions(Common):
     device: Text = None
     precision: Precision = None
     workers: Count = None
-    picture: Text = None  # masks on the data's own images: a .png to write, or - for the terminal
+    picture: Text = None  # masks on the data's own samples: a .png to write, or - for the terminal
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,14 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Shaped, UInt8
+from jaxtyping import Float32, Shaped
 from torch import Tensor
 
 from openjepa.draws import Rows, uniform
 from openjepa.modalities import sound
+from openjepa.modalities.drawn import Drawn
 from openjepa.modalities.fbank import fbank, frame_samples
-from openjepa.modalities.grid import Grid
+from openjepa.modalities.grid import Grid, numbered
 from openjepa.modalities.modality import BadSample, Decoded
 
 SHADES = np.array([(4, 4, 20), (58, 15, 98), (138, 34, 106), (210, 66, 67), (246, 132, 24), (252, 205, 60), (255, 253, 220)], np.float64)
@@ -141,9 +142,10 @@ class Audio(Grid):
         """Time along the rows of a picture, low frequencies at the bottom: for views and for masks [*grid] alike."""
         return x.transpose(-1, -2).flip(-2)
 
-    def picture(self, x: Shaped[Tensor, "1 t f"]) -> UInt8[Tensor, "f t 3"]:
-        """A view as a picture: dark is quiet, bright is loud, always on the same scale."""
+    def draw(self, x: Shaped[Tensor, "1 t f"]) -> Drawn:
+        """A spectrogram, time to the right, low frequencies at the bottom: dark is quiet, bright is loud, always on the same scale."""
         level = self.upright(x[0].float().cpu()).numpy().astype(np.float64)
         at = ((np.nan_to_num(level) + RANGE) / (2 * RANGE)).clip(0, 1) * (len(SHADES) - 1)
         colours = np.stack([np.interp(at, np.arange(len(SHADES)), SHADES[:, channel]) for channel in range(3)], -1)
-        return torch.from_numpy(colours.round().astype(np.uint8))
+        tokens = self.upright(numbered(self.places(tuple(x.shape[1:])), self.patch))
+        return Drawn(torch.from_numpy(colours.round().astype(np.uint8))[None], tokens[None])

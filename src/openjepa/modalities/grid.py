@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from openjepa.modalities.modality import Modality
@@ -55,6 +55,14 @@ class Grid(Modality):
         x = values.reshape(len(values), *grid, *self.patch, self.channels)
         order = [n for i in range(axes) for n in (1 + i, 1 + axes + i)]
         return x.permute(0, 2 * axes + 1, *order).reshape(len(values), self.channels, *size)
+
+
+def numbered(grid: tuple[int, ...], patch: tuple[int, ...]) -> Int64[Tensor, "*size"]:
+    """The token of every number of a view, in raster order."""
+    tokens = torch.arange(prod(grid)).reshape(grid)
+    for axis, times in enumerate(patch):
+        tokens = tokens.repeat_interleave(times, axis)
+    return tokens
 
 
 def positions(grid: tuple[int, ...], device: torch.device | None = None) -> Float[Tensor, "1 n axes"]:

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from openjepa.draws import Rows, key
+from openjepa.modalities.drawn import Drawn
 from openjepa.tokens import Tokens
 
 
@@ -136,6 +137,6 @@ class Modality:
         """The view with padding, twice with other numbers in it, for the conformance suite; None: nothing is ever padded."""
         return None
 
-    def picture(self, x: Shaped[Tensor, "c *size"]) -> Shaped[Tensor, "h w 3"]:
-        """One view as RGB bytes, for pages."""
-        raise NotImplementedError
+    def draw(self, x: Shaped[Tensor, "c *size"]) -> Drawn:
+        """One view as a picture or a film, and which token each pixel shows; for pages. ValueError where that cannot be drawn."""
+        raise ValueError(f"{type(self).__name__} does not say how a view is drawn; give it a method draw(x) -> Drawn")

@@ -6,11 +6,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int, UInt8
+from jaxtyping import Float, Float32, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
 from openjepa.draws import Rows, uniform
+from openjepa.modalities.drawn import Drawn
 from openjepa.modalities.modality import BadSample, Decoded, Modality
 from openjepa.modalities.point_files import read_points
 from openjepa.tokens import Tokens
@@ -115,23 +116,29 @@ class Points(Modality):
         values = (around - centres[:, :, None]) / self.unit
         return Tokens(values.flatten(2), centres / self.unit)
 
-    def picture(self, x: Float[Tensor, "3 n"]) -> UInt8[Tensor, "h w 3"]:
-        """One view from the front, above and to the right; near points are dark and lie over far ones."""
+    def draw(self, x: Float[Tensor, "3 n"]) -> Drawn:
+        """One view from the front, above and to the right; near points are dark and lie over far ones.
+
+        A point shows the token of the centre nearest to it: it may be in others, too.
+        """
         a, b = np.radians(30), np.radians(20)
         turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
         tilt = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
-        across, up, depth = tilt @ turn @ x.float().numpy().astype(np.float64)
+        across, up, depth = tilt @ turn @ x.float().cpu().numpy().astype(np.float64)
         nearest_last = np.argsort(depth)
         shade = np.interp(depth[nearest_last], (-1, 1), (0, 1))[:, None]
         colour = (shade * np.array([20, 60, 130]) + (1 - shade) * np.array([190, 205, 225])).astype(np.uint8)
         column, row = (
             np.clip((1 + s * v[nearest_last]) / 2 * (SIDE - 12) + 6, 2, SIDE - 3).astype(int) for s, v in ((1, across), (-1, up))
         )
-        picture = np.full((SIDE, SIDE, 3), 255, np.uint8)
+        centres = self.patchify(x[None].cpu()).positions[0] * self.unit
+        group = torch.cdist(x.float().cpu().T, centres).argmin(1).numpy()[nearest_last]
+        picture, tokens = np.full((SIDE, SIDE, 3), 255, np.uint8), np.full((SIDE, SIDE), -1)
         for i in (-1, 0, 1):
             for j in (-1, 0, 1):
                 picture[row + i, column + j] = colour
-        return torch.from_numpy(picture)
+                tokens[row + i, column + j] = group
+        return Drawn(torch.from_numpy(picture)[None], torch.from_numpy(tokens)[None])
 
 
 def unit_sphere(cloud: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float64], float]:

@@ -7,7 +7,8 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from openjepa.modalities.grid import Grid
+from openjepa.modalities.drawn import Drawn
+from openjepa.modalities.grid import Grid, numbered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +58,10 @@ class RGB(Grid):
         """Standardised floats to bytes, for pictures."""
         mean, std = (torch.tensor(v, device=x.device).view(3, *(1,) * (x.ndim - 2)) for v in (self.mean, self.std))
         return (255 * (x * std + mean)).round().clamp(0, 255).byte()
+
+    def draw(self, x: Shaped[Tensor, "3 *size"]) -> Drawn:
+        """The pixels themselves; of a video, every frame."""
+        x = x if x.dtype == torch.uint8 else self.unnormalize(x[None])[0]
+        tokens = numbered(self.places(tuple(x.shape[1:])), self.patch)
+        frames = x.cpu().movedim(0, -1)
+        return Drawn(frames, tokens) if frames.ndim == 4 else Drawn(frames[None], tokens[None])

@@ -6,12 +6,13 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Shaped
 from numpy.typing import NDArray
 from torch import Tensor
 
 from openjepa.draws import Rows, uniform
-from openjepa.modalities.grid import Grid, positions
+from openjepa.modalities.drawn import Drawn
+from openjepa.modalities.grid import Grid, numbered, positions
 from openjepa.modalities.modality import BadSample, Decoded
 from openjepa.modalities.scaling import FLAT, robust_asinh, standardised
 from openjepa.modalities.series_files import cases
@@ -224,9 +225,14 @@ class Series(Grid):
             return super().unpatchify(values, size)
         return values.reshape(len(values), self.channels, *(size or self.size))
 
-    def picture(self, x: Shaped[Tensor, "c t"]) -> UInt8[Tensor, "h w 3"]:
+    def draw(self, x: Shaped[Tensor, "c t"]) -> Drawn:
         """One view as traces, a lane per channel; grey where it is padded, lines between patches."""
-        return torch.from_numpy(traces(x.float().numpy(), self.patch[0]))
+        picture = torch.from_numpy(traces(x.float().cpu().numpy(), self.patch[0]))
+        tokens = numbered(self.places((x.shape[1],)), (self.patch[0],) if self.layout == "joint" else (1, self.patch[0]))
+        lanes = tokens.reshape(-1, x.shape[1])  # one for all channels, or one for each
+        for axis in (0, 1):
+            lanes = lanes.repeat_interleave(picture.shape[axis] // lanes.shape[axis], axis)
+        return Drawn(picture[None], lanes[None])
 
 
 def joined(*notes: str | None) -> str | None:

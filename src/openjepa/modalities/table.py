@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, Shaped, UInt8
+from jaxtyping import Bool, Float, Float32, Shaped
 from torch import Tensor
 
 from openjepa.draws import Rows, uniform
 from openjepa.modalities.delimited import MISSING, number
+from openjepa.modalities.drawn import Drawn
 from openjepa.modalities.modality import BadSample, Decoded, Modality
 from openjepa.modalities.table_files import Column, describe, table
 from openjepa.tokens import Tokens
@@ -223,7 +224,7 @@ class Table(Modality):
         gone[:, :, 0] = torch.nan
         return gone, gone.clone()
 
-    def picture(self, x: Float[Tensor, "1 columns"]) -> UInt8[Tensor, "h w 3"]:
+    def draw(self, x: Float[Tensor, "1 columns"]) -> Drawn:
         """One row: bars up and down from the mean (3 std fill a half), a colour per category, grey where missing."""
         picture = np.full((4 * CELL, CELL * len(self.columns), 3), 255, np.uint8)
         z, middle = self.prepare(x)[0].tolist(), 2 * CELL
@@ -238,4 +239,5 @@ class Table(Modality):
                 turn = value / (len(column.categories) + 1)
                 cell[:] = [int(150 + 90 * np.cos(2 * np.pi * (turn - k / 3))) for k in range(3)]
             picture[middle] = 200
-        return torch.from_numpy(picture)
+        tokens = self.registers + torch.arange(len(self.columns)).repeat_interleave(CELL).expand(len(picture), -1)
+        return Drawn(torch.from_numpy(picture)[None], tokens[None])

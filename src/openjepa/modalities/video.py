@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -19,9 +19,6 @@ from openjepa.modalities.image import Image
 from openjepa.modalities.modality import BadSample, Decoded
 from openjepa.modalities.resize import SMALL, TRIES, crop_boxes, resize
 from openjepa.modalities.rgb import RGB
-
-SHOWN = 8  # frames of a clip in its picture
-GAP = 2  # white pixels between them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,14 +132,6 @@ class Video(RGB):
         generator = torch.Generator().manual_seed(key(seed, row, "example") % 2**63)
         t, h, w = self.size
         return torch.randint(0, 256, (3, t, h + 5, w + 3), dtype=torch.uint8, generator=generator)
-
-    def picture(self, x: Shaped[Tensor, "3 t h w"]) -> UInt8[Tensor, "H W 3"]:
-        """Up to 8 frames of a view side by side, from the first to the last."""
-        x = x if x.dtype == torch.uint8 else self.unnormalize(x[None])[0]
-        _, t, h, _ = x.shape
-        frames = [x[:, round(i)].permute(1, 2, 0).cpu() for i in np.linspace(0, t - 1, min(t, SHOWN))]
-        gap = torch.full((h, GAP, 3), 255, dtype=torch.uint8)
-        return torch.cat([part for frame in frames for part in (gap, frame)][1:], 1)
 
 
 def span(n: int, length: int, at: float) -> range:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Shaped
 from torch import Tensor
 
 from openjepa.checkpoint import RunFolder, load_encoder
 from openjepa.data.dataset import Dataset, open_dataset
+from openjepa.frozen import Encoded
+from openjepa.modalities.drawn import Drawn, beside
 from openjepa.modalities.modality import BadSample, Modality
 from openjepa.report import pictures
 from openjepa.report.text import safe
@@ -52,26 +54,21 @@ class Looked:
         return self.run.run.modality.center(self.images)
 
     @cached_property
-    def trained(self) -> Float[Tensor, "b n d"]:
-        return load_encoder(self.run.path).encode(self.centred).tokens
+    def trained(self) -> Encoded:
+        return load_encoder(self.run.path).encode(self.centred)
 
     @cached_property
-    def untrained(self) -> Float[Tensor, "b n d"]:
-        return load_encoder(self.run.path, untrained=True).encode(self.centred).tokens
+    def untrained(self) -> Encoded:
+        return load_encoder(self.run.path, untrained=True).encode(self.centred)
 
     @property
     def shown(self) -> list[int]:
         """Positions of the pictures that figures show."""
         return spread(len(self.images), SHOWN)
 
-    def picture(self, i: int) -> UInt8[Tensor, "3 _h _w"]:
-        """One sample as a picture: an image itself, frames of a video, a spectrogram."""
-        if self.run.run.modality.kind == "images":
-            return self.centred[i]
-        view = self.centred[i]
-        if self.run.run.modality.kind == "videos":  # a few of its frames: the cells of a page are small
-            view = view[:, :: max(1, -(-view.shape[1] // FRAMES))]
-        return self.run.run.modality.picture(view).permute(2, 0, 1)
+    def picture(self, i: int, down: bool = False) -> Drawn:
+        """One sample as evaluation sees it; of a film a few frames, since the cells of a page are small."""
+        return self.run.run.modality.draw(self.centred[i]).strip(FRAMES, down)
 
     def name(self, i: int) -> str:
         return self.dataset.name(self.rows[i])
@@ -88,14 +85,6 @@ def pool(run: RunFolder) -> int:
     encoder, grid = run.run.objective.encoder, run.run.modality.grid
     weights = encoder.depth * (4 + 2 * encoder.mlp) * encoder.dim**2
     return round(min(POOL, max(8 * SHOWN, WORK / (2 * weights * math.prod(grid)))))
-
-
-def flat_grid(modality: Modality) -> tuple[int, int]:
-    """Rows and columns of patches. ValueError for what does not lie on a picture patch by patch."""
-    if modality.kind != "images":
-        raise ValueError(f"patches are drawn on images, and these are {modality.kind}")
-    rows, columns = modality.grid
-    return rows, columns
 
 
 def spread(n: int, most: int) -> list[int]:
@@ -116,45 +105,73 @@ def grid_of(columns: str, cells: Sequence[str]) -> str:
 
 
 def masks(looked: Looked) -> str:
-    """Crops and masks exactly as step 0 would draw them for these images."""
+    """Crops and masks exactly as step 0 would draw them for these samples."""
     run = looked.run.run
     rows = np.array([looked.rows[i] for i in looked.shown])
     crops = run.modality.augment([looked.images[i] for i in looked.shown], run.seed, 0, rows)
-    drawn = run.objective.collate(crops, run.modality, run.seed, 0, rows).masks[0]
-    grid = flat_grid(run.modality)
-    cards = []
-    for crop, context, targets, i in zip(crops, drawn.context, drawn.targets, looked.shown, strict=True):
-        name = looked.name(i)
-        three = [
-            pictures.png(crop, f"crop of {name}"),
-            pictures.png(pictures.context_only(crop, grid, context), f"context of {name}: {len(context)} of {grid[0] * grid[1]} patches"),
-            pictures.png(
-                pictures.with_targets(crop, grid, targets), f"asked in {name}: {targets.shape[0]} blocks of {targets.shape[1]} patches"
-            ),
-        ]
-        cards.append(grid_of("repeat(3,minmax(0,1fr))", three))
+    drawn = run.objective.collate(crops, run.modality, run.seed, 0, rows).masks
+    cards, wide, moves = [], False, False
+    for n, i in enumerate(looked.shown):
+        views = card(run.modality, crops[n], [(m.context[n], m.targets[n]) for m in drawn])
+        wide, moves = wide or views[0][0].wide, moves or views[0][0].moves
+        cards.append(shown_card(views, looked.name(i)))
+    order = "Below each other" if wide or moves else "From left to right"
+    counts = "; ".join(safe(pictures.mask_counts(m)) for m in drawn)
+    several = f" {len(drawn)} kinds of masks, each learnt from in every step." if len(drawn) > 1 else ""
+    shape = " x ".join(map(str, run.modality.grid))
     return (
-        f"<p class=note>From left to right: the crop, the context (all that the encoder is given), what the predictor is asked. "
-        f"{safe(pictures.mask_counts(drawn))}, of {grid[0]} x {grid[1]} patches; drawn anew for every image and step.</p>"
-        + grid_of("repeat(auto-fill,minmax(min(100%,330px),1fr));gap:16px 30px", cards)
+        f"<p class=note>{order}: the crop, the context (all that the encoder is given), what the predictor is asked."
+        f"{several} {counts}, of {shape} places; drawn anew for every sample and step.</p>"
+        + grid_of("minmax(0,1fr);gap:22px" if wide or moves else "repeat(auto-fill,minmax(min(100%,330px),1fr));gap:16px 30px", cards)
     )
+
+
+def card(modality: Modality, view: Tensor, drawn: Sequence[tuple[Tensor, Tensor]]) -> list[tuple[Drawn, str]]:
+    """A view, and the context and the targets of each kind of masks, with what they are."""
+    whole = modality.draw(view)
+    found = [(whole, "crop")]
+    for context, targets in drawn:
+        found.append((whole.only(context), f"context: {len(context)} of {modality.registers + math.prod(modality.grid)} tokens"))
+        found.append((whole.enlarged().asked(targets), f"asked: {targets.shape[0]} blocks of {targets.shape[1]}"))
+    return found
+
+
+def shown_card(views: Sequence[tuple[Drawn, str]], name: str) -> str:
+    """Beside each other; what is wide below each other; a film in motion above strips of its frames."""
+    first = views[0][0]
+    if not first.moves and not first.wide:
+        return grid_of(f"repeat({len(views)},minmax(0,1fr))", [pictures.png(view, f"{what}, {name}") for view, what in views])
+    lines = [pictures.png(view.strip(), f"{what}, {name}", largest=pictures.WIDE) for view, what in views]
+    if first.moves:
+        same = [view.enlarged() for view, _ in views]
+        lines.insert(0, pictures.film(beside(same), f"{name} in motion: crop, context, asked"))
+    return grid_of("minmax(0,1fr);gap:4px", [*lines, f"<span class=cell>{safe(name)}</span>"])
 
 
 def feature_maps(looked: Looked) -> str:
     """Each token's features as a colour: the picture, untrained, trained, and what sets a patch apart within its picture."""
-    grid = flat_grid(looked.run.run.modality)
-    shown, count = looked.shown, len(looked.images)
+    shown, count, modality = looked.shown, len(looked.images), looked.run.run.modality
     order = [*shown, *[i for i in range(count) if i not in set(shown)]]
-    trained, untrained = looked.trained[order], looked.untrained[order]
+    valid = None if looked.trained.valid is None else looked.trained.valid[order]
+    trained, untrained = looked.trained.tokens[order], looked.untrained.tokens[order]
     inside = trained - trained.mean(0) - trained.mean(1, keepdim=True)
     kinds = [("untrained", untrained), ("trained", trained), ("trained, less the mean of its place and of its picture", inside)]
-    maps = [(name, pictures.colours(tokens, len(shown))) for name, tokens in kinds]
-    rows = ["<span class=head>picture</span>", *(pictures.png(looked.picture(i), looked.name(i)) for i in shown)]
+    maps = [(name, pictures.colours(tokens, len(shown), valid)) for name, tokens in kinds]
+    drawn = [modality.draw(looked.centred[i]) for i in shown]
+    if drawn[0].wide:  # a line per sample and kind, at the width of the page
+        lines = []
+        for n, (i, picture) in enumerate(zip(shown, drawn, strict=True)):
+            parts = [("picture", picture), *((name, picture.coloured(rgb[n])) for name, rgb in maps)]
+            for name, part in parts:
+                said = f"{name} features of {looked.name(i)} as colours" if name != "picture" else looked.name(i)
+                lines += [f"<span class=head>{safe(name)}</span>", pictures.png(part.strip(FRAMES), said, largest=pictures.WIDE)]
+        return grid_of("minmax(84px,.2fr) minmax(0,1fr)", lines)
+    rows = ["<span class=head>picture</span>", *(pictures.png(looked.picture(i, down=True), looked.name(i)) for i in shown)]
     for name, rgb in maps:
         rows.append(f"<span class=head>{safe(name)}</span>")
         rows += [
-            pictures.png(pictures.colour_map(c, grid), f"{name} features of {looked.name(i)} as colours")
-            for c, i in zip(rgb, shown, strict=True)
+            pictures.png(picture.coloured(c).strip(FRAMES, down=True), f"{name} features of {looked.name(i)} as colours")
+            for picture, c, i in zip(drawn, rgb, shown, strict=True)
         ]
     return grid_of(f"minmax(84px,.8fr) repeat({len(shown)},minmax(0,1fr))", rows)
 
@@ -162,7 +179,7 @@ def feature_maps(looked: Looked) -> str:
 def alike(looked: Looked) -> str:
     """Nearest neighbours by trained features above nearest neighbours by pixels."""
     shown = looked.shown
-    spaces: Mapping[str, Tensor] = {"trained features": looked.trained.mean(1), "pixels": looked.centred.flatten(1).float()}
+    spaces: Mapping[str, Tensor] = {"trained features": looked.trained.pooled, "pixels": looked.centred.flatten(1).float()}
     found = {name: pictures.neighbours(x, shown, ALIKE) for name, x in spaces.items()}
     hits = {
         name: [same(looked, q, int(i)) for q, near in zip(shown, near_all, strict=True) for i in near] for name, near_all in found.items()

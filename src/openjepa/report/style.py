@@ -44,7 +44,7 @@ th{font-weight:600;font-size:13px;color:var(--muted)}tbody tr:last-child td{bord
 small{color:var(--muted)}
 .gallery{display:grid;gap:10px 12px;align-items:start}.gallery>*{min-width:0}.gallery .head{font-size:13px;color:var(--muted);align-self:end}
 img{display:block;width:100%;height:auto;aspect-ratio:1;object-fit:contain;image-rendering:pixelated;border-radius:5px;background:var(--soft)}
-img.smooth{image-rendering:auto}.same{outline:3px solid var(--good);outline-offset:-3px}.other{outline:2px solid transparent}
+img.wide{aspect-ratio:auto}picture img{max-width:560px}img.smooth{image-rendering:auto}.same{outline:3px solid var(--good);outline-offset:-3px}.other{outline:2px solid transparent}
 .cell{font-size:12px;color:var(--muted);line-height:1.35;overflow-wrap:anywhere}
 details{margin:10px 0}summary{cursor:pointer;color:var(--link)}
 .missing{color:var(--muted);background:var(--soft);border-radius:8px;padding:10px 14px}

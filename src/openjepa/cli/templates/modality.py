@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from openjepa.draws import Rows
-from openjepa.modalities.grid import Grid
+from openjepa.modalities.drawn import Drawn
+from openjepa.modalities.grid import Grid, numbered
 from openjepa.modalities.modality import BadSample, Decoded
 
 
@@ -78,8 +79,9 @@ class CLASS(Grid):
         """Stored numbers to what the encoder reads. Called on every batch, on the training device."""
         return x.float() / (self.rms or 1.0)
 
-    def picture(self, x: Tensor) -> Tensor:
-        """One view as RGB bytes [h w 3], for reports: here one line of grey values per channel."""
+    def draw(self, x: Tensor) -> Drawn:
+        """One view for pages: RGB bytes [1 h w 3], here one line of grey values per channel, and which token each pixel shows."""
         y = x.float() - x.float().amin()
         grey = (255 * y / y.amax().clamp(min=1e-6)).byte().repeat_interleave(16, 0)
-        return grey[..., None].expand(-1, -1, 3).contiguous()
+        tokens = numbered(self.places((x.shape[1],)), self.patch).expand(len(grey), -1)
+        return Drawn(grey[None, ..., None].expand(-1, -1, -1, 3).contiguous(), tokens[None])
