@@ -1,6 +1,6 @@
 """Rows of results.jsonl: from finished run folders, and to the table in README.md.
 
-    python -m benchmarks.results add runs/a runs/b     one row per question and probe of the newest probe file
+    python -m benchmarks.results add runs/a runs/b     one row per question, split and probe of the probe files
     python -m benchmarks.results table [--write]       the table, or the README with it
 
 A row holds what was scored, its floors and the two commands, so that a number in a document can be
@@ -21,17 +21,21 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "src/openjepa/recipes/results.jsonl"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results: made by `python -m benchmarks.results table --write` -->", "<!-- end of results -->"
-FLOORS = ("untrained", "pixels", "chance")
+FLOORS = ("untrained", "pixels", "summary", "chance")
 
 Row = dict[str, Any]
 
 
 def rows_of(run: Path) -> list[Row]:
-    """One row per question and probe of the newest probe of a run. ValueError when it was not probed."""
+    """One row per question and probe of every probe of a run. ValueError when it was not probed."""
     files = sorted((run / "probes").glob("*.json"))
     if not files:
         raise ValueError(f"{run} has no probes; run `openjepa probe {run} ...` first")
-    report, info = json.loads(files[-1].read_text()), json.loads((run / "run.json").read_text())
+    return [row for file in files for row in rows_of_probe(run, file)]
+
+
+def rows_of_probe(run: Path, file: Path) -> list[Row]:
+    report, info = json.loads(file.read_text()), json.loads((run / "run.json").read_text())
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     shared = {
         "kind": "probe",
@@ -43,6 +47,8 @@ def rows_of(run: Path) -> list[Row]:
         "data": report["data"]["path"],
         "test": report["test"]["path"],
         "tested": report["test"]["samples"],
+        "exclude": info["run"]["data"].get("exclude", ""),
+        "held_out": report["settings"].get("held_out", []),
         "verdict": lines[-1]["verdict"],
         "command": info["command"],
         "probe_command": probe_command(report),
@@ -68,18 +74,35 @@ def minutes(lines: Sequence[Row], batch_size: int) -> float:
 
 
 def probe_command(report: Row) -> str:
-    words = ["openjepa", "probe", report["run"], "--data", report["data"]["path"], "--test", report["test"]["path"]]
+    words, settings = ["openjepa", "probe", report["run"], "--data", report["data"]["path"]], report["settings"]
+    words += [] if report["test"]["held_out"] else ["--test", report["test"]["path"]]
+    words += ["--group", settings["group"]] if settings.get("group") else []
+    words += ["--held-out", *settings["held_out"]] if settings.get("held_out") else []
+    words += ["--clips", str(settings["clips"])] if settings.get("clips", 1) > 1 else []
+    words += [] if settings["probes"] == ["knn", "linear"] else ["--probes", *settings["probes"]]
     return shlex.join(words)
+
+
+def relative(value: Any, folders: Sequence[Path]) -> Any:
+    """The same with every path below one of `folders` named from there: a row must not tell whose machine it was."""
+    if isinstance(value, dict):
+        return {key: relative(part, folders) for key, part in value.items()}
+    if isinstance(value, list):
+        return [relative(part, folders) for part in value]
+    for folder in folders if isinstance(value, str) else ():
+        value = value.replace(f"{folder.resolve()}/", "")
+    return value
 
 
 def read(path: Path = RESULTS) -> list[Row]:
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()] if path.exists() else []
 
 
-def add(runs: Iterable[Path]) -> list[Row]:
-    """The rows of these runs, in place of older ones of the same recipe, seed, length, question and probe."""
-    names = ("kind", "recipe", "seed", "step", "train", "data", "test", "label", "probe", "command")
-    fresh = [row for run in runs for row in rows_of(run)]
+def add(runs: Iterable[Path], folders: Sequence[Path] = ()) -> list[Row]:
+    """The rows of these runs, in place of older ones of the same recipe, seed, length, question, split and probe."""
+    names = ("kind", "recipe", "seed", "step", "train", "data", "test", "held_out", "label", "probe", "command")
+    found = {json.dumps([row[n] for n in names]): row for run in runs for row in relative(rows_of(run), folders)}
+    fresh = list(found.values())  # of several probes of one run with the same settings the newest
     keys = [[row[n] for n in names] for row in fresh]
     kept = [row for row in read() if [row.get(n) for n in names] not in keys]
     RESULTS.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *fresh]))
@@ -87,23 +110,30 @@ def add(runs: Iterable[Path]) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Markdown: mean over seeds in percent, sd where there are several, beside the floors."""
+    """Markdown: mean over seeds and splits in percent, sd where there are several, beside the floors."""
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.get("kind") == "probe":
-            groups.setdefault((row["recipe"], changed(row), row["label"], row["probe"]), []).append(row)
+            groups.setdefault((row["recipe"], changed(row), data_name(row), row["label"], row["probe"]), []).append(row)
     if not groups:
         return "No measured rows yet: `src/openjepa/recipes/results.jsonl` is empty."
-    head = ["recipe", "question", "probe", "frozen encoder", *FLOORS, "seeds", "minutes", "verdict"]
+    head = ["recipe", "data", "question", "probe", "frozen encoder", *FLOORS, "seeds", "splits", "minutes", "verdict"]
     lines = [head, ["---"] * len(head)]
-    for (recipe, settings, label, probe), same in groups.items():
+    for (recipe, settings, data, label, probe), same in groups.items():
         floors = [percent([r["floors"][f] for r in same if f in r["floors"]]) for f in FLOORS]
         took = f"{statistics.mean(r['minutes'] for r in same):.1f}"
         verdicts = ", ".join(dict.fromkeys(r["verdict"] for r in same))
         name = f"`{recipe}`" + (f" `{settings}`" if settings else "")
         score = f"**{percent([r['accuracy'] for r in same])}**"
-        lines.append([name, label, probe, score, *floors, str(len({r["seed"] for r in same})), took, verdicts])
+        seeds, splits = len({r["seed"] for r in same}), len({json.dumps(r.get("held_out", [])) for r in same})
+        lines.append([name, data, label, probe, score, *floors, str(seeds), str(splits), took, verdicts])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def data_name(row: Row) -> str:
+    """What was probed, without its settings and its split."""
+    path = str(row["data"]).partition("?")[0].partition("::")[0]
+    return path if path.startswith("world:") else Path(path).stem
 
 
 def changed(row: Row) -> str:
@@ -113,7 +143,18 @@ def changed(row: Row) -> str:
     for word in words:
         if skip:
             skip = False
-        elif word in ("--data", "--out", "--seed", "--workers", "--device", "--precision", "--save-every", "--keep-last", "--log-every"):
+        elif word in (
+            "--data",
+            "--out",
+            "--seed",
+            "--exclude",
+            "--workers",
+            "--device",
+            "--precision",
+            "--save-every",
+            "--keep-last",
+            "--log-every",
+        ):
             skip = True
         else:
             kept.append(word)
@@ -138,12 +179,14 @@ def readme_with(text: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="what", required=True)
-    commands.add_parser("add").add_argument("runs", nargs="+", type=Path)
+    adding = commands.add_parser("add")
+    adding.add_argument("runs", nargs="+", type=Path)
+    adding.add_argument("--below", nargs="*", type=Path, default=[], help="folders whose name is left out of paths")
     commands.add_parser("table").add_argument("--write", action="store_true")
     options = parser.parse_args()
     if options.what == "add":
         try:
-            print(f"{len(add(options.runs))} rows in {RESULTS}")
+            print(f"{len(add(options.runs, options.below))} rows in {RESULTS}")
         except ValueError as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

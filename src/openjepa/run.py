@@ -24,6 +24,7 @@ class DataConfig:
     """Where samples come from."""
 
     path: str = ""  # a folder, a .tar, or a made world (world:tabletop)
+    exclude: str = ""  # regular expression: files whose name it finds are left out, as those of speakers that judge
     cache: Literal["auto", "on", "off"] = "auto"  # keep decoded samples on disk: later epochs decode nothing
     max_bad: float = 0.01  # share of the files that may be unusable before training stops
 

@@ -82,7 +82,7 @@ class Session:
         # Resume, probe and report are started from anywhere
         self.run = run = replace(self.run, data=replace(self.run.data, path=absolute(self.run.data.path)))
         self.device = choose_device(run.device)
-        self.dataset, entries = open_dataset(run.data.path, run.modality, run.data.cache)
+        self.dataset, entries = open_dataset(run.data.path, run.modality, run.data.cache, run.data.exclude)
         if not saved:
             self.run = run = replace(run, modality=settled(run.modality, self.dataset))
         self.precision, self.reason = choose_precision(run.precision, self.device, run.objective.encoder.dim)

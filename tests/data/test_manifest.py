@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from openjepa.data.dataset import open_dataset
 from openjepa.data.manifest import read_row, scan
+from openjepa.modalities.image import Image
 from tests.data.pictures import packed, png, write
 
 
@@ -31,6 +33,21 @@ def test_subfolders_are_classes_when_every_image_has_one(tmp_path: Path):
     manifest = scan(tmp_path)
     assert manifest.classes == ("cat", "dog")
     assert [row.label for row in manifest.rows] == ["cat", "dog", "dog"]
+
+
+def test_samples_are_left_out_by_name(tmp_path: Path):
+    write(tmp_path, ["dog/ann_1.png", "cat/ann_2.png", "dog/bob_1.png"])
+    whole = scan(tmp_path)
+    some = whole.without("bob_|cat/")
+    assert [row.name for row in some.rows] == ["dog/ann_1.png"] and some.classes == ("dog",)
+    assert len({whole.fingerprint, some.fingerprint, whole.without("bob").fingerprint}) == 3
+    for pattern, said in [("carl", "in none of 3 names"), ("_", "in all of 3 names"), ("(", "not a regular expression")]:
+        with pytest.raises(ValueError, match=said):
+            whole.without(pattern)
+    dataset, _ = open_dataset(str(tmp_path), Image(size=(8, 8), patch=(4, 4)), "off", "^dog/a")
+    assert [dataset.name(row) for row in range(len(dataset))] == ["cat/ann_2.png", "dog/bob_1.png"]
+    with pytest.raises(ValueError, match="has no files"):
+        open_dataset("world:tabletop", Image(size=(32, 32), patch=(8, 8)), "off", "a")
 
 
 def test_odd_names(tmp_path: Path):

@@ -210,3 +210,9 @@ def test_masks_turn_as_pictures_do():
     grid = torch.zeros(3, 6)
     grid[2, 0] = 1  # late and low
     assert SMALL.upright(grid)[5, 2] == 1
+
+
+def test_the_summary_is_mean_and_std_of_each_band():
+    x = torch.randn(3, 1, 20, 30, generator=torch.Generator().manual_seed(0))
+    want = np.concatenate([x.numpy()[:, 0].mean(1), x.numpy()[:, 0].std(1)], 1)
+    np.testing.assert_allclose(SMALL.summary(x).numpy(), want, atol=1e-6)

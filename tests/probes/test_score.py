@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from openjepa.data.labels import LabelSet
+from openjepa.modalities.image import Image
 from openjepa.probes.attentive import Attentive
 from openjepa.probes.questions import Labelled
 from openjepa.probes.report import METHODS
@@ -14,6 +15,7 @@ from openjepa.train import train
 from tests.probes.made import Known, Made, bright, pictures, vit
 from tests.tiny import RUN, photos, run_on
 
+SCORED = tuple(method for method in METHODS if method != "summary")  # pictures have none
 ALL = ("knn", "linear", "1-shot", "5-shot", "1%")
 
 
@@ -42,7 +44,7 @@ def test_the_same_probe_runs_on_every_floor():
     scored = score(bundles, labelled(bright(90)), labelled(bright(60, seed=1, fingerprint="test")), Settings(ALL))
     for name in ALL:
         found = rows(scored, name)
-        assert tuple(found) == METHODS
+        assert tuple(found) == SCORED
         assert found["encoder"].accuracy == found["untrained"].accuracy
         assert found["encoder"].gains["untrained"] == (0, 0, 0) and set(found["encoder"].gains) == {"untrained", "pixels"}
         assert found["chance"].accuracy == found["majority"].accuracy == pytest.approx(1 / 3)
@@ -137,6 +139,15 @@ def test_majority_is_not_chance_when_classes_are_uneven():
     assert found["majority"].accuracy == 0.8 and found["chance"].accuracy == 0.5
 
 
+def test_what_the_field_would_try_first_is_a_floor_where_a_modality_has_it(monkeypatch):
+    monkeypatch.setattr(Image, "summary", lambda self, x: x.float().mean((2, 3)))
+    bundles = {"encoder": Known(nothing), "untrained": Known(nothing)}
+    scored = score(bundles, labelled(bright(300)), labelled(bright(150, seed=1, fingerprint="test")), Settings())
+    for name in ("knn", "linear"):
+        found = rows(scored, name)
+        assert tuple(found) == METHODS and found["summary"].accuracy == 1.0 and found["encoder"].gains["summary"][0] < -0.4
+
+
 def test_pixel_axes_come_from_train_alone():
     bundles = {"encoder": vit()}
     train_side, test_side, other = (
@@ -174,7 +185,7 @@ def test_the_attentive_probe_stands_beside_the_same_floors(tmp_path):
     train_side, test_side = labelled(bright(300)), labelled(bright(90, seed=1, fingerprint="test"))
     scored = score(bundles, train_side, test_side, settings, cache_dir=tmp_path)
     found = rows(scored, "attentive")
-    assert tuple(found) == METHODS and found["encoder"].accuracy == found["untrained"].accuracy
+    assert tuple(found) == SCORED and found["encoder"].accuracy == found["untrained"].accuracy
     assert found["encoder"].gains["untrained"] == (0, 0, 0) and found["pixels"].accuracy > 0.95
     assert found["encoder"].detail["heads_tried"] == 2 and found["encoder"].detail["validation_samples"] == 30
     assert found["encoder"].per_class["dark"][1] == 30 and json.dumps(found["encoder"].detail)
@@ -268,7 +279,7 @@ def test_from_run_folder_and_photos_to_a_report_on_disk(finished):
     assert {name.split("/")[-1] for name, _ in report.bad} == {"zero.jpg", "cut.jpg"}
     assert report.row("class", "linear").accuracy > 0 and {event["kind"] for event in said} == {"probe"}
     lines = report.text().splitlines()
-    assert lines[0].split() == ["class", "knn", "linear"] and [line.split()[0] for line in lines[1:6]] == list(METHODS)
+    assert lines[0].split() == ["class", "knn", "linear"] and [line.split()[0] for line in lines[1:6]] == list(SCORED)
     with pytest.raises(ValueError, match="no score class/nearest/encoder; there are class/knn, class/linear"):
         report.row("class", "nearest")
     assert len(list((folder / "features").iterdir())) == 4  # two encoders, train and test

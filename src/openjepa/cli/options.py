@@ -44,6 +44,7 @@ class TrainOptions(Common):
     workers: Count = None  # loader processes; 0 loads in the main process, -1 chooses
     resume: Folder = None  # run folder to continue, to the bit; takes no recipe
     allow_changes: Flag = False  # resume although settings or data differ from the saved ones
+    exclude: Text = None  # regular expression: files whose name it finds are left out (speakers or subjects that will judge)
     max_bad: Number = None  # share of the files that may be unusable before training stops
     compile: Compile = None  # torch.compile; auto: on a GPU for longer runs
     accumulate: Count = None  # micro-batches per optimizer step: less memory, same mathematics
@@ -92,6 +93,7 @@ class DoctorOptions(Common):
 
     recipe: Recipe = ""  # without one: the machine only
     data: Text = None  # as for train
+    exclude: Text = None  # as for train
     modality: Text = None  # module:object, as for train; without a recipe: whether your modality keeps the laws of training
     steps: Count = None
     epochs: Number = None

@@ -94,11 +94,8 @@ def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: S
     run = apply(run, by_path, prog) if by_path else run
     given = {name: getattr(options, name, None) for name in OWN}
     run = replace(run, **{name: value for name, value in given.items() if value is not None})
-    data, max_bad = options.data, getattr(options, "max_bad", None)
-    if data is not None:
-        run = replace(run, data=replace(run.data, path=data))
-    if max_bad is not None:
-        run = replace(run, data=replace(run.data, max_bad=max_bad))
+    told: dict[str, Any] = {"path": options.data, "exclude": options.exclude, "max_bad": getattr(options, "max_bad", None)}
+    run = replace(run, data=replace(run.data, **{name: value for name, value in told.items() if value is not None}))
     return Chosen(recipe, base, run)
 
 
@@ -125,7 +122,7 @@ def steps_of(epochs: float, run: "Run") -> int:
         raise Usage(f"--epochs is {epochs:g}", "it must be more than 0")
     from openjepa.data.dataset import open_dataset
 
-    dataset, _ = open_dataset(run.data.path, run.modality, "off")
+    dataset, _ = open_dataset(run.data.path, run.modality, "off", run.data.exclude)
     return max(1, math.ceil(epochs * len(dataset) / run.batch_size))
 
 

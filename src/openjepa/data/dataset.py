@@ -155,11 +155,13 @@ def absolute(spec: str) -> str:
     return spec if not spec or spec.startswith("world:") else os.path.abspath(spec)
 
 
-def open_dataset(spec: str, modality: Modality, cache: Literal["auto", "on", "off"] = "auto") -> tuple[Dataset, list[LedgerEntry]]:
+def open_dataset(
+    spec: str, modality: Modality, cache: Literal["auto", "on", "off"] = "auto", exclude: str = ""
+) -> tuple[Dataset, list[LedgerEntry]]:
     """The data named by `spec`: a folder, a .tar, part of one ("a.tar::train"), or "world:tabletop?noise=.5".
 
     `cache` keeps decoded samples on disk, so that each file is decoded once: "auto" does where they are
-    under 2 GiB and the disk has room. Returns the data and what indexing has to report. ValueError
+    under 2 GiB and the disk has room. Files in whose name the regular expression `exclude` is found are left out. Returns the data and what indexing has to report. ValueError
     says what came and what is wanted; OSError that a cache was asked for and cannot be written.
     """
     if not spec:
@@ -167,11 +169,15 @@ def open_dataset(spec: str, modality: Modality, cache: Literal["auto", "on", "of
     if spec.startswith("world:"):
         from openjepa.data.worlds import open_world
 
+        if exclude:
+            raise ValueError(f"{spec} has no files, so none can be left out by name; drop --exclude {exclude!r}")
         world = open_world(spec.removeprefix("world:"))
         if world.kind != modality.kind:
             raise ValueError(f"{spec} makes {world.kind}, and this recipe learns from {modality.kind}; choose another world or recipe")
         return Cut(world, modality) if modality.timed else world, []
     manifest = scan(spec, modality.kind, modality.suffixes, modality.folded, alone=modality.many)
+    if exclude:
+        manifest = manifest.without(exclude)
     if modality.many:
         cases, entries = open_cases(manifest, modality)
         return cases, [*manifest.entries, *entries]

@@ -1,9 +1,10 @@
 """Files on disk to rows: a folder or a tar of samples, indexed without decoding."""
 
 import hashlib
+import re
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -40,6 +41,19 @@ class Manifest:
         """The bytes of one file, or of each file of a sample that is a folder. OSError when it is gone."""
         found = self.rows[row]
         return [read_row(self.root, part) for part in found.parts] if found.parts else read_row(self.root, found)
+
+    def without(self, pattern: str) -> "Manifest":
+        """Without the samples in whose name the regular expression `pattern` is found. ValueError if that is none, or all."""
+        try:
+            found = re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"--exclude {pattern!r} is not a regular expression: {error}") from None
+        rows = tuple(row for row in self.rows if not found.search(row.name))
+        if len(rows) in (0, len(self.rows)):
+            which = "all" if not rows else "none"
+            raise ValueError(f"--exclude {pattern!r} is found in {which} of {len(self.rows)} names, such as {printable(self.rows[0].name)}")
+        classes = tuple(name for name in self.classes if any(row.label == name for row in rows))
+        return replace(self, rows=rows, classes=classes, fingerprint=fingerprint(self.root, rows))
 
 
 def read_row(root: Path, row: Row | Found, start: int = 0, length: int | None = None) -> bytes:
@@ -173,7 +187,7 @@ def labelled(rows: list[Row]) -> list[Row]:
     return [replace(row, label=path[depth] if len(path) > depth + 1 else None) for row, path in zip(rows, paths, strict=True)]
 
 
-def fingerprint(root: Path, rows: list[Row]) -> str:
+def fingerprint(root: Path, rows: Sequence[Row]) -> str:
     """A hash of what is there: names, sizes and both ends of every file; the same wherever the folder lies."""
     digest = hashlib.blake2b(digest_size=16)
     for row in rows:

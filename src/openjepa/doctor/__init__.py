@@ -118,7 +118,7 @@ def index(run: Run, say: Say) -> Opened:
     """Open the data of a run, without a cache."""
     say(f"indexing {run.data.path}")
     began = time.perf_counter()
-    dataset, entries = open_dataset(run.data.path, run.modality, "off")
+    dataset, entries = open_dataset(run.data.path, run.modality, "off", run.data.exclude)
     return Opened(dataset, entries, time.perf_counter() - began)
 
 

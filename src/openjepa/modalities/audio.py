@@ -138,6 +138,11 @@ class Audio(Grid):
         wave = torch.nn.functional.pad(wave, (0, max(0, self.samples(1) - wave.shape[1])))
         return fbank(wave, self.rate, bands or self.size[1], self.window_ms, self.hop_ms)[0]
 
+    def summary(self, x: Shaped[Tensor, "b 1 t f"]) -> Float32[Tensor, "b d"]:
+        """Mean and std over time of each mel band."""
+        spectra = x[:, 0].float()
+        return torch.cat([spectra.mean(1), spectra.std(1, correction=0)], 1)
+
     def upright(self, x: Shaped[Tensor, "*rest t f"]) -> Shaped[Tensor, "*rest f t"]:
         """Time along the rows of a picture, low frequencies at the bottom: for views and for masks [*grid] alike."""
         return x.transpose(-1, -2).flip(-2)

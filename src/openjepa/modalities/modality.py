@@ -137,6 +137,10 @@ class Modality:
         """The view with padding, twice with other numbers in it, for the conformance suite; None: nothing is ever padded."""
         return None
 
+    def summary(self, x: Shaped[Tensor, "b c *size"]) -> Float[Tensor, "b d"] | None:
+        """What people of the field would try before any learning, a few numbers per view: a floor of every probe. None: nothing."""
+        return None
+
     def draw(self, x: Shaped[Tensor, "c *size"]) -> Drawn:
         """One view as a picture or a film, and which token each pixel shows; for pages. ValueError where that cannot be drawn."""
         raise ValueError(f"{type(self).__name__} does not say how a view is drawn; give it a method draw(x) -> Drawn")

@@ -55,6 +55,7 @@ class Pixels:
 
     x: Shaped[Tensor, "n d"]
     hashes: Int[Tensor, " n"]  # of what was decoded, 64 bits: equal pictures under other names are equal
+    summary: Float[Tensor, "n s"] | None = None  # see Modality.summary; the mean over clips
 
 
 def pooled(encoded: Any, dim: int, pooling: Pooling, layer: int) -> Tensor:
@@ -122,7 +123,7 @@ def extract_all(
     layers = depth_asked(pooling, layer)
     done = {name: found for name in bundles if (found := load(paths[name])) is not None}
     parts: dict[str, list[Tensor]] = {name: [] for name in bundles if name not in done}
-    pictures, hashes, kept, bad = list[Tensor](), list[int](), list[int](), list[tuple[str, str]]()
+    pictures, summaries, hashes, kept, bad = list[Tensor](), list[Tensor](), list[int](), list[int](), list[tuple[str, str]]()
     modality = next(iter(bundles.values())).modality
     for chunk in chunks(dataset, modality, rows, clips):
         bad += chunk.bad
@@ -131,6 +132,8 @@ def extract_all(
         kept += chunk.rows
         hashes += chunk.hashes
         pictures.append(torch.cat([floors.pixels(view) for view in chunk.clips], 1))
+        told = [found for view in chunk.clips if (found := modality.summary(view)) is not None]
+        summaries += [torch.stack(told).mean(0)] if told else []
         for name, bundle in bundles.items():
             if name not in parts and name not in writers:
                 continue
@@ -154,7 +157,7 @@ def extract_all(
     if stale:  # a file broke, or was mended, since these were kept: rows must mean the same samples for every method
         paths = {name: None if name in stale else path for name, path in paths.items()}
         return extract_all(bundles, dataset, rows, pooling, layer, paths, clips=clips)
-    return done, Pixels(torch.cat(pictures), torch.tensor(hashes))
+    return done, Pixels(torch.cat(pictures), torch.tensor(hashes), torch.cat(summaries) if summaries else None)
 
 
 def write_tokens(writer: TokenWriter, clips: Sequence[Tensor], valid: Sequence[Tensor | None]) -> None:

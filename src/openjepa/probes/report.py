@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 FORMAT = 1
-METHODS = ("encoder", "untrained", "pixels", "majority", "chance")  # in the order of the table
+METHODS = ("encoder", "untrained", "pixels", "summary", "majority", "chance")  # in the order of the table
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Row:
 
     label: str  # the question: "class", "shape", ...
     probe: str  # knn, linear, 1-shot, 5-shot, 1%
-    method: str  # encoder, untrained, pixels; majority and chance look at no features
+    method: str  # encoder, untrained, pixels, summary; majority and chance look at no features
     accuracy: float  # 0..1; the mean over draws for few-shot
     low: float  # 95 %: Wilson over test samples, for few-shot Student's t over draws
     high: float

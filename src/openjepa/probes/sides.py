@@ -125,10 +125,13 @@ def patch_code(bundle: Frozen, dataset: Readable, rows: Sequence[int], clips: in
 
 
 def with_pixels(train: Side, test: Side, dim: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """(train, test) features of every method; pixels by their PCA to the encoder's width, fitted on train."""
+    """(train, test) features of every method, the modality's summary if it has one; pixels by their PCA to the encoder's width, fitted on train."""
     stride = -(-len(train.pixels.x) // PCA_ROWS)  # a stride keeps every class in the sample, whatever the order
     pca = floors.pca(train.pixels.x[::stride], dim, seed=seed)
-    return {name: (x, test.x[name]) for name, x in train.x.items()} | {"pixels": (pca(train.pixels.x), pca(test.pixels.x))}
+    found = {name: (x, test.x[name]) for name, x in train.x.items()} | {"pixels": (pca(train.pixels.x), pca(test.pixels.x))}
+    if train.pixels.summary is not None and test.pixels.summary is not None:
+        found["summary"] = (train.pixels.summary, test.pixels.summary)
+    return found
 
 
 def shared(train: Side, test: Side, test_data: Labelled) -> list[str]:

@@ -36,7 +36,7 @@ class Looked:
     @classmethod
     def at(cls, run: RunFolder) -> "Looked":
         """Read as many samples as WORK allows. ValueError or OSError when the data is not there any more."""
-        dataset, _ = open_dataset(run.run.data.path, run.run.modality, "off")
+        dataset, _ = open_dataset(run.run.data.path, run.run.modality, "off", run.run.data.exclude)
         rows, images = [], []
         for row in spread(len(dataset), pool(run)):
             try:

@@ -11,6 +11,7 @@ METHODS = {
     "encoder": "this encoder",
     "untrained": "untrained encoder",
     "pixels": "raw pixels (PCA)",
+    "summary": "plain summary",
     "majority": "largest class",
     "chance": "chance",
 }
