@@ -17,7 +17,7 @@ from openjepa.masks.random import Random
 from openjepa.masks.tubes import Tube
 from openjepa.metrics import read_metrics
 from openjepa.modalities.audio import Audio
-from openjepa.modalities.modality import TooLong
+from openjepa.modalities.modality import BadSample, TooLong
 from openjepa.modalities.points import Points
 from openjepa.modalities.series import Series
 from openjepa.modalities.table import Table
@@ -181,3 +181,20 @@ def test_decoding_without_its_package_names_the_extra(monkeypatch):
     buffer = io.BytesIO(b"RIFF\x24\0\0\0WAVEfmt ")
     with pytest.raises(ValueError, match=r"openjepa\[audio\]"):
         Audio().decode(buffer.getvalue())
+
+
+def test_photos_train_the_same_encoder_as_videos(tmp_path):
+    """Each is a clip of one frame that stands still; as frames of one video they would differ in size."""
+    inside = tmp_path / "photos"
+    inside.mkdir()
+    for k in range(8):
+        picture(k, 24, 32 + 2 * k).save(inside / f"{k}.png")
+    run = replace(RUN, modality=Video(size=(4, 16, 16), patch=(2, 8, 8)), data=DataConfig(path=str(inside)))
+    dataset, _ = open_dataset(str(tmp_path), run.modality, "off")
+    with pytest.raises(BadSample, match="modality.pictures clips"):
+        dataset.read([0])
+    run = replace(run, modality=replace(run.modality, pictures="clips"))
+    result = train(run, tmp_path / "clips")
+    assert result.steps == run.steps
+    tokens = checkpoint.load_encoder(tmp_path / "clips").encode([inside / "0.png"]).tokens
+    assert tokens.shape[:2] == (1, 8)

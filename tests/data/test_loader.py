@@ -56,13 +56,13 @@ def test_every_epoch_has_every_sample_once_whatever_the_batch():
 
 
 def test_a_batch_larger_than_the_data():
-    with pytest.raises(ValueError, match=r"batch of 8 .* has 7 images; set --batch-size 7 or lower"):
+    with pytest.raises(ValueError, match=r"batch of 8 .* has 7 samples; set --batch-size 7 or lower"):
         rows_of_step(0, 0, 8, 7)
     assert sorted(rows_of_step(0, 3, 7, 7)) == list(range(7))
 
 
 def test_training_refuses_a_batch_larger_than_the_data(tmp_path: Path):
-    with pytest.raises(ValueError, match="batch of 4 is larger than the data, which has 1 images"):
+    with pytest.raises(ValueError, match="batch of 4 is larger than the data, which has 1 samples"):
         train(run_on(write(tmp_path / "d", ["1.png"])), tmp_path / "run")
 
 

@@ -46,7 +46,7 @@ def test_shipped_recipes_are_not_warned_of(name):
 @pytest.mark.parametrize(
     ("facts", "wanted"),
     [
-        (replace(GOOD, images=100), "problem: a batch of 128 is larger than the data, which has 100 images | --batch-size 100"),
+        (replace(GOOD, images=100), "problem: a batch of 128 is larger than the data, which has 100 samples | --batch-size 100"),
         (replace(GOOD, images=500), "warning: 500 images are few"),
         (replace(GOOD, bad=5000), "problem: 5000 of 205000 files cannot be used"),
         (replace(GOOD, sampled_bad=2), "warning: 2 of 64 sampled images cannot be decoded"),

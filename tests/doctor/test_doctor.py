@@ -97,7 +97,7 @@ def test_the_command_gives_code_1_for_problems_and_draws_masks(tmp_path, capsys,
     pixels = np.asarray(Picture.open("masks.png"))
     assert pixels.shape[1] >= 600 and pixels.std() > 10
     assert main([*words, "--batch-size", "24"]) == 1
-    assert "problem: a batch of 24 is larger than the data, which has 20 images" in capsys.readouterr().out
+    assert "problem: a batch of 24 is larger than the data, which has 20 samples" in capsys.readouterr().out
     assert main([*words, "--picture", "masks.jpg"]) == 2
     assert main(["doctor", "image.ijepa", "--picture", "masks.png", "--modality.patch", "15", "15"]) == 2
 

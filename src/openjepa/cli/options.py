@@ -63,8 +63,8 @@ class ProbeOptions(Common):
     """Score a frozen encoder on labelled samples, beside chance, pixels and its untrained self."""
 
     run: RunFolder  # run folder
-    data: str  # labelled images to fit the probes on: class subfolders, .tar, or world:tabletop
-    test: Text = None  # labelled images to score on; by default a fifth of --data
+    data: str  # labelled samples to fit the probes on: class subfolders, .tar, or world:tabletop
+    test: Text = None  # labelled samples to score on; by default a fifth of --data
     probes: tuple[str, ...] = ("knn", "linear")  # knn, linear, attentive, 1-shot, 5-shot, 1%
     labels: tuple[str, ...] = ()  # which questions, where the data has several (world: shape, colour, ...)
     pooling: Literal["mean", "last4"] = "mean"  # mean of tokens, or of the last 4 layers side by side

@@ -41,7 +41,7 @@ def rows_of_step(seed: int, step: int, batch_size: int, n: int) -> NDArray[np.in
     """
     if batch_size > n:
         raise ValueError(
-            f"a batch of {batch_size} is larger than the data, which has {n} images; set --batch-size {n} or lower, or add images"
+            f"a batch of {batch_size} is larger than the data, which has {n} samples; set --batch-size {n} or lower, or add data"
         )
     first = step * batch_size
     places = np.arange(first, first + batch_size)

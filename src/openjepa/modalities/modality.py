@@ -40,7 +40,6 @@ class Modality:
 
     kind: ClassVar[str] = "samples"  # what its samples are called, in the plural
     suffixes: ClassVar[frozenset[str]] = frozenset()  # of its files, lower case: {".jpg", ...}
-    folded: ClassVar[frozenset[str]] = frozenset()  # suffixes of files of which a folder is one sample
     many: ClassVar[bool] = False  # a file may hold many samples, which `read_each(data, name)` gives one by one
     timed: ClassVar[bool] = False  # a view shows a part in time of a stored sample
     decoded_by: ClassVar[tuple[str, ...] | None] = None  # settings that `decode` depends on; None: all of them
@@ -52,6 +51,11 @@ class Modality:
 
     channels: int
     size: tuple[int, ...]  # numbers per axis of a training view
+
+    @property
+    def folded(self) -> frozenset[str]:
+        """Suffixes of files of which a folder is one sample."""
+        return frozenset()
 
     def decode(self, data: bytes | Sequence[bytes], at: float | None = None) -> Decoded:
         """The sample in a file, or in several that make one; with `at` in [0, 1) only the part a view there needs.

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -26,13 +26,13 @@ class Video(RGB):
     """RGB clips at a uniform rate; one crop for all frames of a clip (V-JEPA, arXiv:2404.08471, and its code: scale, ratio, flip).
 
     A sample is a video file, a folder of pictures that are its frames in the order of their names (each is taken
-    as one frame, whatever `fps` is), or the bytes of one picture, which is a video that stands still.
+    as one frame, whatever `fps` is), or, with pictures="clips", one picture, which is a video that stands still:
+    so that photos and videos train the same encoder.
     """
 
     kind: ClassVar[str] = "videos"
     stills: ClassVar[frozenset[str]] = Image.suffixes  # of single pictures, which `decode` takes too
     suffixes: ClassVar[frozenset[str]] = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"}) | stills
-    folded: ClassVar[frozenset[str]] = stills
     timed: ClassVar[bool] = True
     decoded_by: ClassVar[tuple[str, ...]] = ("size", "crop_scale", "fps")
 
@@ -41,11 +41,16 @@ class Video(RGB):
     crop_ratio: tuple[float, float] = (3 / 4, 1.35)  # width over height of a training crop
     flip: bool = True  # mirror half of the training clips
     fps: float | None = 4.0  # frames per second of a clip; None takes every frame of the file
+    pictures: Literal["frames", "clips"] = "frames"  # those in a folder: frames of one video, or each a video that stands still
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.fps is not None and not 0 < self.fps < math.inf:
             raise ValueError(f"fps is {self.fps}; it must be frames per second above 0, or None for all frames of the file")
+
+    @property
+    def folded(self) -> frozenset[str]:
+        return self.stills if self.pictures == "frames" else frozenset()
 
     def decode(self, data: bytes | Sequence[bytes], at: float | None = None) -> Decoded:
         """All frames at `fps`, uint8 [3 n h w], or with `at` the `size[0]` of a clip; upright, the shorter side shrunk to `wanted`.
@@ -100,7 +105,8 @@ class Video(RGB):
             if pixels.shape != out.shape[1:]:
                 (h, w), (height, width) = pixels.shape[:2], out.shape[1:3]
                 raise BadSample(
-                    f"frame {i} has {w} x {h} pixels, frame {picked[0]} {width} x {height}; frames of one video share their size"
+                    f"frame {i} has {w} x {h} pixels, frame {picked[0]} {width} x {height}; frames of one video share their size; "
+                    "photos that stand for themselves are read with --modality.pictures clips"
                 )
             out[k] = pixels
         assert out is not None
