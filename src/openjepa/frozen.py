@@ -18,10 +18,10 @@ MIDDLE = 0.5  # where in time one view of a long sample lies
 
 @dataclass(frozen=True)
 class Encoded:
-    """tokens: features of every patch in raster order, [b n d]; pooled: their mean over the valid ones, [b d]. Both float32."""
+    """tokens: features of every patch in raster order, [b n d]; pooled: `Modality.pool` of them, [b e]. Both float32."""
 
     tokens: Float[Tensor, "b n d"]
-    pooled: Float[Tensor, "b d"]
+    pooled: Float[Tensor, "b e"]
     valid: Bool[Tensor, "b n"] | None = None  # False where a ragged sample is padded; None: every token is real
 
 
@@ -53,10 +53,8 @@ class FrozenEncoder:
             if patches.valid is not None:
                 valid.append(patches.valid.cpu())
         tokens = torch.cat(parts)
-        if not valid:
-            return Encoded(tokens, tokens.mean(1))
-        real = torch.cat(valid)
-        return Encoded(tokens, (tokens * real[..., None]).sum(1) / real.sum(1, keepdim=True), real)
+        real = torch.cat(valid) if valid else None
+        return Encoded(tokens, self.modality.pool(tokens, real, tuple(x.shape[2:])), real)
 
     def views(self, samples: Any, resize: bool = True) -> Shaped[Tensor, "b c *size"]:
         """What `encode` shows the encoder, before standardising."""

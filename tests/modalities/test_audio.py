@@ -216,3 +216,12 @@ def test_the_summary_is_mean_and_std_of_each_band():
     x = torch.randn(3, 1, 20, 30, generator=torch.Generator().manual_seed(0))
     want = np.concatenate([x.numpy()[:, 0].mean(1), x.numpy()[:, 0].std(1)], 1)
     np.testing.assert_allclose(SMALL.summary(x).numpy(), want, atol=1e-6)
+
+
+def test_pooled_features_are_means_over_time_with_bands_side_by_side():
+    modality = Audio(rate=8_000, size=(20, 30), patch=(5, 10), mean=0.0, std=0.5)
+    values = torch.randn(2, 12, 7, generator=torch.Generator().manual_seed(0))
+    want = np.stack([np.concatenate([v[band::3].mean(0) for band in range(3)]) for v in values.numpy()])
+    np.testing.assert_allclose(modality.pool(values).numpy(), want, atol=1e-6)
+    longer = torch.cat([values, values], 1)  # twice as long a view: the same features
+    torch.testing.assert_close(modality.pool(longer, size=(40, 30)), modality.pool(values))

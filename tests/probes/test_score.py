@@ -145,7 +145,7 @@ def test_what_the_field_would_try_first_is_a_floor_where_a_modality_has_it(monke
     scored = score(bundles, labelled(bright(300)), labelled(bright(150, seed=1, fingerprint="test")), Settings())
     for name in ("knn", "linear"):
         found = rows(scored, name)
-        assert tuple(found) == METHODS and found["summary"].accuracy == 1.0 and found["encoder"].gains["summary"][0] < -0.4
+        assert tuple(found) == METHODS and found["summary"].accuracy > 0.9 and found["encoder"].gains["summary"][0] < -0.4
 
 
 def test_pixel_axes_come_from_train_alone():

@@ -56,7 +56,9 @@ def data(facts: Facts) -> Iterator[Finding]:
     if n is None:
         return
     if run.batch_size > n:
-        yield Finding("problem", f"a batch of {run.batch_size} is larger than the data, which has {n} samples", f"--batch-size {n} or lower")
+        yield Finding(
+            "problem", f"a batch of {run.batch_size} is larger than the data, which has {n} samples", f"--batch-size {n} or lower"
+        )
     elif n < 1000:
         yield Finding(
             "warning", f"{n} images are few: the encoder can learn them by heart", "more images, or a smaller encoder and few epochs"

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Shaped
+from jaxtyping import Bool, Float, Float32, Shaped
 from torch import Tensor
 
 from openjepa.draws import Rows, uniform
@@ -137,6 +137,13 @@ class Audio(Grid):
         wave = (sample.float() - sample.double().mean().float()) * gain
         wave = torch.nn.functional.pad(wave, (0, max(0, self.samples(1) - wave.shape[1])))
         return fbank(wave, self.rate, bands or self.size[1], self.window_ms, self.hop_ms)[0]
+
+    def pool(
+        self, values: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, size: tuple[int, ...] | None = None
+    ) -> Float[Tensor, "b e"]:
+        """The mean over time, bands side by side: what is high is not what is low (as M2D does, arXiv:2210.14648)."""
+        pooled: Tensor = values.unflatten(1, self.places(size or self.size)).mean(1).flatten(1)
+        return pooled
 
     def summary(self, x: Shaped[Tensor, "b 1 t f"]) -> Float32[Tensor, "b d"]:
         """Mean and std over time of each mel band."""

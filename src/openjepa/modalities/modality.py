@@ -141,6 +141,14 @@ class Modality:
         """The view with padding, twice with other numbers in it, for the conformance suite; None: nothing is ever padded."""
         return None
 
+    def pool(
+        self, values: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None = None, size: tuple[int, ...] | None = None
+    ) -> Float[Tensor, "b e"]:
+        """One row of features per view of `size` (the training size) from those of its tokens: their mean, of the real ones."""
+        if valid is None:
+            return values.mean(1)
+        return values.masked_fill(~valid[..., None], 0).sum(1) / valid.sum(1, keepdim=True)
+
     def summary(self, x: Shaped[Tensor, "b c *size"]) -> Float[Tensor, "b d"] | None:
         """What people of the field would try before any learning, a few numbers per view: a floor of every probe. None: nothing."""
         return None

@@ -26,7 +26,7 @@ from openjepa.probes.reading import Readable, chunks
 from openjepa.probes.token_file import TokenWriter
 
 Pooling = Literal["mean", "last4", "tokens"]
-VERSION = "1"  # of what is cached: rises when the same key would give other numbers
+VERSION = "2"  # of what is cached: rises when the same key would give other numbers
 
 
 @runtime_checkable
@@ -58,18 +58,15 @@ class Pixels:
     summary: Float[Tensor, "n s"] | None = None  # see Modality.summary; the mean over clips
 
 
-def pooled(encoded: Any, dim: int, pooling: Pooling, layer: int) -> Tensor:
-    """Pool what `encode(layers=depth_asked(...))` gave: the last four layers, or layer `layer` alone."""
+def pooled(encoded: Any, dim: int, pooling: Pooling, modality: Any, size: tuple[int, ...]) -> Tensor:
+    """Pool what `encode(layers=depth_asked(...))` gave of views of `size`: the last four layers, or the asked one alone."""
     if pooling == "last4":
         return encoded.pooled  # type: ignore[no-any-return]
     tokens: Tensor = encoded.tokens[..., :dim]  # the first of the last -layer layers
     if pooling == "tokens":
         return tokens
-    valid = getattr(encoded, "valid", None)
-    if valid is None:
-        return tokens.mean(1)
-    mean: Tensor = tokens.masked_fill(~valid[..., None], 0).sum(1) / valid.sum(1, keepdim=True)
-    return mean
+    found: Tensor = modality.pool(tokens, getattr(encoded, "valid", None), size)
+    return found
 
 
 def depth_asked(pooling: Pooling, layer: int) -> int:
@@ -139,7 +136,8 @@ def extract_all(
                 continue
             encoded = [bundle.encode(view, layers=layers) for view in chunk.clips]
             if name in parts:
-                values = [pooled(one, width(bundle), pooling, layer) for one in encoded]
+                sizes = [tuple(view.shape[2:]) for view in chunk.clips]
+                values = [pooled(one, width(bundle), pooling, modality, size) for one, size in zip(encoded, sizes, strict=True)]
                 parts[name].append(torch.cat(values, 1) if pooling == "tokens" else torch.stack(values).mean(0))
             if name in writers:  # of layer `layer`: the first of those asked for, or of the last four the last
                 columns = slice(-width(bundle), None) if layer == -1 else slice(width(bundle))

@@ -8,13 +8,12 @@ from math import prod
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor, nn
 
 from openjepa import draws
 from openjepa.probes import knn
 from openjepa.probes.reading import chunks
-from openjepa.tokens import Tokens
 
 TRAIN, TEST = 2_000, 1_000  # samples
 MOST_BYTES = 256 * 2**20  # of decoded views kept in memory
@@ -42,20 +41,15 @@ class OnlineKNN:
         """Share of the held-out samples named rightly. Draws no random numbers and leaves `encoder` as it was."""
         device, training = next(encoder.parameters()).device, encoder.training
         encoder.eval()
-        parts = [mean_token(encoder(modality.patchify(part.to(device)))) for part in torch.split(self.images, BATCH)]
+        parts = []
+        for part in torch.split(self.images, BATCH):
+            tokens = encoder(modality.patchify(part.to(device)))
+            parts.append(modality.pool(tokens.values.float(), tokens.valid, tuple(part.shape[2:])).cpu())
         encoder.train(training)
         x, n = torch.cat(parts), self.train
         if not x.isfinite().all():  # the engine stops such a run and says why
             return 0.0
         return knn.accuracy(x[:n], self.labels[:n], x[n:], self.labels[n:])
-
-
-def mean_token(tokens: Tokens) -> Float[Tensor, "b d"]:
-    """Mean over the tokens that are real."""
-    if tokens.valid is None:
-        return tokens.values.mean(1).float().cpu()
-    real = tokens.values.masked_fill(~tokens.valid[..., None], 0)
-    return (real.sum(1) / tokens.valid.sum(1, keepdim=True)).float().cpu()
 
 
 def online_knn(dataset: Any, run: Settings, label: str | None = None) -> OnlineKNN | None:
