@@ -100,8 +100,13 @@ def read(path: Path = RESULTS) -> list[Row]:
 
 def add(runs: Iterable[Path], folders: Sequence[Path] = ()) -> list[Row]:
     """The rows of these runs, in place of older ones of the same recipe, seed, length, question, split and probe."""
+    return put(row for run in runs for row in relative(rows_of(run), folders))
+
+
+def put(rows: Iterable[Row]) -> list[Row]:
+    """Write rows, in place of older ones of the same."""
     names = ("kind", "recipe", "seed", "step", "train", "data", "test", "held_out", "label", "probe", "command")
-    found = {json.dumps([row[n] for n in names]): row for run in runs for row in relative(rows_of(run), folders)}
+    found = {json.dumps([row[n] for n in names]): row for row in rows}
     fresh = list(found.values())  # of several probes of one run with the same settings the newest
     keys = [[row[n] for n in names] for row in fresh]
     kept = [row for row in read() if [row.get(n) for n in names] not in keys]

@@ -144,8 +144,8 @@ def test_pebbles_bounce_like_billiard_balls():
 
 
 def test_nobody_leaves_the_table():
-    for width in (0.5, 1.0, 2.0):
-        clips = sample(5, range(500), 16, noise=0.0, objects=MOST_OBJECTS, width=width)
+    for width, scale in ((0.5, 1.0), (1.0, 1.0), (1.0, 2.0), (2.0, 1.0)):
+        clips = sample(5, range(500), 16, noise=0.0, objects=MOST_OBJECTS, scale=scale, width=width)
         reach = clips.still.radii.clone()
         reach[:, MAIN] *= REACH
         reach[:, SCREEN] *= math.sqrt(math.pi) / 2  # half its side
@@ -315,6 +315,18 @@ def test_noise_changes_nothing_else():
     assert len({world.fingerprint for world in worlds}) == 3
 
 
+def test_texture_changes_the_stripes_and_scale_the_main_object():
+    usual, plain, large = (sample(3, range(40), 16, noise=0.0, **looks) for looks in ({}, {"texture": 0.0}, {"scale": 1.5}))
+    table = plain.still.table
+    assert torch.equal(table.dark, table.light) and torch.equal(plain.positions, usual.positions)
+    torch.testing.assert_close(table.dark, (usual.still.table.dark + usual.still.table.light) / 2)
+    radii = usual.still.radii.clone()
+    radii[:, MAIN] *= 1.5
+    torch.testing.assert_close(large.still.radii, radii)
+    assert torch.equal(large.still.table.dark, usual.still.table.dark) and torch.equal(large.way, usual.way)
+    assert len({world.fingerprint for world in (Motion(), Motion(texture=0.5), Motion(scale=1.5))}) == 3
+
+
 @pytest.mark.parametrize("flicker", [True, False])
 def test_noise_flickers_or_stands_still(flicker):
     world = Motion(count=20, noise=1.0, flicker=flicker)
@@ -391,14 +403,15 @@ def test_clips_of_this_version():
 
 
 def test_open_world_reads_every_setting():
-    wanted = Motion(count=7, seed=5, size=(32, 48), frames=20, noise=0.25, flicker=False, objects=3, lid=0.2, shuffled=True)
-    spec = "world:tabletop-motion?count=7&seed=5&size=32x48&frames=20&noise=.25&flicker=false&objects=3&lid=.2&shuffled=true"
+    wanted = Motion(count=7, seed=5, size=(32, 48), frames=20, noise=0.25, flicker=False, objects=3, lid=0.2, texture=0.5, scale=1.5)
+    spec = "world:tabletop-motion?count=7&seed=5&size=32x48&frames=20&noise=.25&flicker=false&objects=3&lid=.2&texture=.5&scale=1.5"
     assert open_world(spec) == wanted
     dataset, entries = open_dataset(spec, Video(size=(8, 32, 32)))
     assert entries == []
     assert torch.equal(dataset.labels["direction"].values, wanted.labels["direction"].values)
     assert torch.equal(dataset.read([4])[0], wanted.read([4])[0][:, 6:14])  # the 8 middle frames
     assert open_world("tabletop-motion") == Motion()
+    assert open_world("tabletop-motion?shuffled=true") == Motion(shuffled=True)
     assert "row 3" in wanted.name(3)
     assert len(wanted) == 7
     assert wanted.classes == wanted.labels["direction"].names
@@ -412,6 +425,8 @@ def test_open_world_reads_every_setting():
         ("tabletop-motion?frames=4", "frames=4; at least 8"),
         ("tabletop-motion?lid=1.5", "lid=1.5; a number from 0 to 1"),
         ("tabletop-motion?noise=nan", "noise=nan; a number from 0 to 1"),
+        ("tabletop-motion?texture=2", "texture=2; a number from 0 to 1"),
+        ("tabletop-motion?scale=3", "scale=3; from 0.5 to 2"),
         ("tabletop-motion?objects=1", "objects=1; from 2"),
         ("tabletop-motion?count=0", "count=0 clips"),
         ("tabletop-motion?size=16x65", "none over 4 times"),

@@ -9,7 +9,7 @@ drawn apart on a table without ends (see `moving`). Everything is a pure functio
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -56,6 +56,8 @@ class Motion:
     flicker: bool = True  # other noise in every frame; False: the same noise throughout a clip
     objects: int = 4  # the main one and at most this many less one pebbles; screen and lid come on top
     lid: float = 0.5  # share of clips in which the table is covered for the middle 3/8 of the frames
+    texture: float = 1.0  # contrast of the table's stripes, 0 to 1
+    scale: float = 1.0  # of the main object
     shuffled: bool = False  # frames in random order, another one for each clip: the control for motion
 
     def __post_init__(self) -> None:
@@ -65,9 +67,11 @@ class Motion:
             raise ValueError(f"size={self.size[0]}x{self.size[1]}; sides of at least 8 pixels, none over 4 times the other, are wanted")
         if self.frames < 8:
             raise ValueError(f"frames={self.frames}; at least 8 are wanted, for something to be seen before and after the lid")
-        for name, value in (("noise", self.noise), ("lid", self.lid)):
+        for name, value in (("noise", self.noise), ("lid", self.lid), ("texture", self.texture)):
             if not 0 <= value <= 1:
                 raise ValueError(f"{name}={value:g}; a number from 0 to 1 is wanted")
+        if not 0.5 <= self.scale <= 2:
+            raise ValueError(f"scale={self.scale:g}; from 0.5 to 2, or the main object is too small to see or has no room to move")
         if not 2 <= self.objects <= MOST_OBJECTS:
             raise ValueError(f"objects={self.objects}; from 2 (one pebble, to appear and vanish) to {MOST_OBJECTS} fit on the table")
 
@@ -78,7 +82,8 @@ class Motion:
     def fingerprint(self) -> str:
         """Hash of everything the clips depend on."""
         text = f"tabletop-motion {VERSION} {self.count} {self.seed} {self.size} {self.frames} {float(self.noise)!r}"
-        text += f" {self.flicker} {self.objects} {float(self.lid)!r} {self.shuffled}"
+        text += f" {self.flicker} {self.objects} {float(self.lid)!r} {float(self.texture)!r}"
+        text += f" {float(self.scale)!r} {self.shuffled}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -96,9 +101,14 @@ class Motion:
         if len(index) and not (index.min() >= 0 and index.max() < self.count):
             raise ValueError(f"rows {index.min()}..{index.max()} of a world with rows 0..{self.count - 1}; raise count or ask for fewer")
         width = self.size[1] / self.size[0]
-        return sample(
-            self.seed, index, self.frames, noise=self.noise, flicker=self.flicker, objects=self.objects, lid=self.lid, width=width
-        )
+        looks: dict[str, Any] = {
+            "noise": self.noise,
+            "flicker": self.flicker,
+            "lid": self.lid,
+            "texture": self.texture,
+            "scale": self.scale,
+        }
+        return sample(self.seed, index, self.frames, objects=self.objects, width=width, **looks)
 
     def times(self, rows: Rows) -> Int64[Tensor, "b t"]:
         """When each shown frame of `rows` is: 0, 1, 2, ... or, shuffled, in another order."""

@@ -72,17 +72,31 @@ class Clips:
 
 
 def sample(
-    seed: int, rows: Rows, frames: int, *, noise: float, flicker: bool = True, objects: int = 4, lid: float = 0.5, width: float = 1.0
+    seed: int,
+    rows: Rows,
+    frames: int,
+    *,
+    noise: float,
+    flicker: bool = True,
+    objects: int = 4,
+    lid: float = 0.5,
+    texture: float = 1.0,
+    scale: float = 1.0,
+    width: float = 1.0,
 ) -> Clips:
     """Clip i is a pure function of (seed, rows[i]) and the settings; objects are [main, guest, pebbles, screen, lid].
 
     `noise` and `flicker` change the noise and nothing else, `objects` (2 or more) the pebbles and the order of painting,
-    `lid` (share of clips) only where there is a lid.
+    `lid` (share of clips) only where there is a lid, `texture` only the contrast of the stripes. `scale` is the main object's
+    size over the usual one, and leaves it less room to move.
     """
     index = np.asarray(rows, np.int64)
     u = partial(_draw, seed, index)
     change = np.maximum((u("change")[:, 0] * 4).astype(np.int64) - 1, 0)  # half the clips none, a quarter each appears and vanishes
-    still = _furnish(still_scenes(draws.key(seed, "motion"), index, noise=noise, objects=objects, width=width), change, u)
+    still = _furnish(still_scenes(draws.key(seed, "motion"), index, noise=noise, objects=objects, width=width), change, scale, u)
+    if texture != 1:  # the usual contrast keeps its bits
+        table, tone = still.table, (still.table.dark + still.table.light) / 2
+        still = replace(still, table=replace(table, dark=tone + texture * (table.dark - tone), light=tone + texture * (table.light - tone)))
     unit, sides, count = min(1.0, width), np.array([1.0, width]), len(index)
     tau: _Floats = np.arange(frames, dtype=np.float64) - (frames - 1) / 2  # time from the middle, in frames
 
@@ -158,11 +172,11 @@ def _rolling(u: Callable[..., _Floats], radius: _Floats, sides: _Floats, tau: _F
     return radius[:, None] + np.minimum(far, 2 * room[:, None] - far)
 
 
-def _furnish(scene: Scene, change: NDArray[np.int64], u: Callable[..., _Floats]) -> Scene:
+def _furnish(scene: Scene, change: NDArray[np.int64], scale: float, u: Callable[..., _Floats]) -> Scene:
     """The scene with a main object small enough to move, a screen and a lid: plain squares in shades of grey."""
     unit = min(1.0, scene.width)
     radii = scene.radii.clone()
-    radii[:, 0] = torch.from_numpy((_RADIUS[0] + (_RADIUS[1] - _RADIUS[0]) * u("radius")[:, 0]) * unit)
+    radii[:, 0] = torch.from_numpy((_RADIUS[0] + (_RADIUS[1] - _RADIUS[0]) * u("radius")[:, 0]) * scale * unit)
     # the lid reaches a little beyond the table, so that nothing shines through its soft edge
     boards = torch.tensor([SCREEN_SIDE * unit, max(1.0, scene.width) + 0.02]) / _SIDE
     tone = (0.2 + 0.6 * u("tone", 2))[..., None] + 0.08 * (u("tint", 6).reshape(-1, 2, 3) - 0.5)
