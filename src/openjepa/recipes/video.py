@@ -85,7 +85,7 @@ vjepa_motion: Run = Run(
     ),
     optimizer=replace(ADAM, lr=replace(ADAM.lr, peak=2e-3)),
     data=DataConfig(path="world:tabletop-motion?frames=8&noise=0.1&objects=2&texture=0.3&scale=1.5"),
-    steps=2_500,
+    steps=1_600,
     batch_size=128,
 )
 """V-JEPA on the built-in tabletop in motion, minutes on two CPU cores: what is seen comes first, what is predicted follows."""
@@ -96,3 +96,26 @@ mae_motion: Run = replace(
     optimizer=ADAM,
 )
 """VideoMAE on the tabletop in motion, at the budget of video.vjepa_motion."""
+
+vjepa_clips: Run = replace(
+    vjepa_motion,
+    modality=Video(size=(8, 64, 64), patch=(2, 16, 16), fps=8.0, crop_scale=(0.5, 1.0)),
+    objective=JEPAConfig(
+        encoder=_ENCODER,
+        predictor=_PREDICTOR,
+        masks=_MASKS,
+        momentum=Linear(start=0.99, final=1.0),
+        target_layers=3,
+        balance=2.0,
+    ),
+    optimizer=ADAM,
+    data=DataConfig(),
+    steps=1_000,
+    batch_size=32,
+)
+"""V-JEPA on real clips of a second, minutes on two CPU cores."""
+
+mae_clips: Run = replace(
+    vjepa_clips, objective=MAEConfig(encoder=_ENCODER, decoder=_PREDICTOR, masks=Tube(ratio=0.75), per_channel=True)
+)
+"""VideoMAE at the budget of video.vjepa_clips."""
