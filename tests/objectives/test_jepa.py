@@ -11,7 +11,7 @@ from openjepa.modalities.grid import Grid
 from openjepa.models.encoder import EncoderConfig
 from openjepa.models.positions import sincos
 from openjepa.models.predictor import PredictorConfig
-from openjepa.objectives.jepa import JEPAConfig, complement
+from openjepa.objectives.jepa import JEPAConfig, complement, per_sample
 from openjepa.schedules import Linear
 
 GRID = Grid(channels=3, size=(40, 56), patch=(5, 7))
@@ -135,3 +135,26 @@ def test_the_loss_of_a_fresh_model_is_where_theory_puts_it():
     assert 0.3 < output.prediction.guesses.std() < 0.5
     miss = torch.randn(100_000) * (1 + 0.39**2) ** 0.5
     torch.testing.assert_close(output.loss, F.smooth_l1_loss(miss, torch.zeros_like(miss)), atol=0.04, rtol=0)
+
+
+def test_instance_norm_takes_away_what_all_tokens_of_a_sample_share():
+    """The oracle is torch's instance norm; with padding, that of the sample without it."""
+    x = torch.randn(3, 10, 6, generator=torch.Generator().manual_seed(0)) * 3 + torch.randn(3, 1, 6) * 50
+    wanted = F.instance_norm(x.mT, eps=0).mT
+    torch.testing.assert_close(per_sample(x, None), wanted, rtol=1e-4, atol=1e-4)
+    valid = torch.arange(10) < torch.tensor([[10], [7], [4]])
+    found = per_sample(x.masked_fill(~valid[..., None], 1e6), valid)
+    for row, count in enumerate((10, 7, 4)):
+        torch.testing.assert_close(found[row, :count], F.instance_norm(x[row, :count].mT[None], eps=0).mT[0], rtol=1e-4, atol=1e-4)
+        assert (found[row, count:] == 0).all()
+    assert per_sample(torch.ones(2, 5, 3), None).abs().max() == 0  # nothing to tell apart is 0, not NaN
+
+
+def test_goals_with_instance_norm_are_the_mean_of_normed_layers():
+    config = replace(TINY, target_layers=2, instance_norm=True)
+    objective, x, _ = build(config)
+    patches = GRID.patchify(x)
+    layers = objective.target_encoder.layers(patches, 2)
+    torch.testing.assert_close(objective.targets(patches), torch.stack([per_sample(layer, None) for layer in layers]).mean(0))
+    plain, _, _ = build(replace(config, instance_norm=False))
+    assert not torch.allclose(plain.targets(patches), objective.targets(patches))

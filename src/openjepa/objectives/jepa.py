@@ -26,6 +26,9 @@ Loss = Literal["smooth_l1", "l1", "l2"]
 LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
 
 
+EPS = 1e-5  # beside a std
+
+
 @dataclass(frozen=True, kw_only=True)
 class JEPAConfig:
     """Defaults are the published I-JEPA recipe; the settings below the line are off in it."""
@@ -38,6 +41,9 @@ class JEPAConfig:
     # ---- for small models and short runs
     union: bool = False  # one target, everything outside the context, instead of separate blocks
     target_layers: int = 1  # the target is the mean of the last so many layers (data2vec, arXiv:2202.03555)
+    instance_norm: bool = (
+        False  # first each of these layers less its sample's mean, over its std (EAT, arXiv:2401.03497; WavJEPA, 2509.23238)
+    )
     balance: float | None = None  # content over position std after the patch embedding, set on the first batch
     stop_gradient: bool = True  # False collapses: kept to show that health says so
 
@@ -120,9 +126,15 @@ class JEPA(Objective):
     def targets(self, patches: Tokens) -> Float[Tensor, "b n d"]:
         """Features of every token, before the layer norm that makes them goals."""
         if not self.config.stop_gradient:
-            return torch.stack(self.encoder.layers(patches, self.config.target_layers)).mean(0)
+            return self.mixed(self.encoder, patches)
         with torch.no_grad():
-            return torch.stack(self.target_encoder.layers(patches, self.config.target_layers)).mean(0)
+            return self.mixed(self.target_encoder, patches)
+
+    def mixed(self, encoder: Encoder, patches: Tokens) -> Float[Tensor, "b n d"]:
+        layers = encoder.layers(patches, self.config.target_layers)
+        if self.config.instance_norm:
+            layers = [per_sample(layer, patches.valid) for layer in layers]
+        return torch.stack(layers).mean(0)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """Distance of guesses and layer-normed target features over all that was asked, in float32; mean over mask configurations."""
@@ -140,6 +152,18 @@ class JEPA(Objective):
 
     def exported(self) -> Encoder:
         return self.target_encoder  # what the paper evaluates
+
+
+def per_sample(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n d"]:
+    """Mean 0 and std 1 of each feature over the real tokens of each sample: what all of a sample share is no goal any more."""
+    if valid is None:
+        std, mean = torch.std_mean(x.float(), 1, correction=0, keepdim=True)
+        return ((x - mean) / (std + EPS)).to(x.dtype)
+    real, count = valid[..., None], valid.sum(1)[:, None, None]
+    mean = x.float().masked_fill(~real, 0).sum(1, keepdim=True) / count
+    centred = (x - mean).masked_fill(~real, 0)
+    std = (centred.square().sum(1, keepdim=True) / count).sqrt()
+    return (centred / (std + EPS)).to(x.dtype)
 
 
 def distance(

@@ -115,7 +115,5 @@ vjepa_clips: Run = replace(
 )
 """V-JEPA on real clips of a second, minutes on two CPU cores."""
 
-mae_clips: Run = replace(
-    vjepa_clips, objective=MAEConfig(encoder=_ENCODER, decoder=_PREDICTOR, masks=Tube(ratio=0.75), per_channel=True)
-)
+mae_clips: Run = replace(vjepa_clips, objective=MAEConfig(encoder=_ENCODER, decoder=_PREDICTOR, masks=Tube(ratio=0.75), per_channel=True))
 """VideoMAE at the budget of video.vjepa_clips."""
