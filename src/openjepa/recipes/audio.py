@@ -45,11 +45,11 @@ mae: Run = Run(
 
 
 ajepa_words: Run = Run(
-    modality=Audio(size=(96, 64), patch=(16, 16)),
+    modality=Audio(size=(48, 64), patch=(8, 16), short="repeat"),
     objective=JEPAConfig(
         encoder=ENCODER,
         predictor=PREDICTOR,
-        masks=RandomRange(low=0.5, high=0.7),
+        masks=RandomRange(low=0.6, high=0.8),
         momentum=Linear(start=0.99, final=1.0),
         union=True,
         target_layers=3,
@@ -59,13 +59,13 @@ ajepa_words: Run = Run(
     steps=3_000,
     batch_size=128,
 )
-"""A-JEPA on single words or other sounds of a second, minutes on two CPU cores."""
+"""A-JEPA on single words or other sounds of half a second, minutes on two CPU cores."""
 
 mae_words: Run = replace(ajepa_words, objective=MAEConfig(encoder=ENCODER, decoder=PREDICTOR, masks=Random(ratio=0.75)))
 """Audio MAE at the budget of audio.ajepa_words."""
 
-ajepa_scenes: Run = replace(ajepa_words, modality=Audio(size=(480, 64), patch=(24, 16), short="repeat"), steps=2_000, batch_size=64)
-"""A-JEPA on environmental sounds of five seconds, minutes on two CPU cores."""
+ajepa_scenes: Run = replace(ajepa_words, modality=Audio(size=(240, 64), patch=(16, 16), short="repeat"), steps=1_500, batch_size=64)
+"""A-JEPA on environmental sounds, views of 2.4 seconds, minutes on two CPU cores."""
 
-mae_scenes: Run = replace(mae_words, modality=ajepa_scenes.modality, steps=2_000, batch_size=64)
+mae_scenes: Run = replace(mae_words, modality=ajepa_scenes.modality, steps=1_500, batch_size=64)
 """Audio MAE at the budget of audio.ajepa_scenes."""
