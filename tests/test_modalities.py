@@ -12,6 +12,7 @@ from openjepa import checkpoint
 from openjepa.data.dataset import open_dataset, settled
 from openjepa.doctor import examine
 from openjepa.doctor.conformance import check
+from openjepa.doctor.picture import first_batch, tiles
 from openjepa.doctor.show import text
 from openjepa.masks.random import Random
 from openjepa.masks.tubes import Tube
@@ -122,6 +123,9 @@ def test_the_doctor_looks_at_it(tmp_path, kind):
     found = examine(run, masks=20, steps=1)
     assert found.data["images"] >= 7 and found.data["kind"] == run.modality.kind and found.speed["images_per_s"] > 0
     assert text(found)
+    fitted = replace(run, modality=settled(run.modality, found.dataset))
+    picture = tiles(fitted, *first_batch(fitted, found.dataset, 3))
+    assert picture.dtype == np.uint8 and picture.ndim == 3 and (picture == 128).all(-1).any()  # something is hidden
 
 
 @pytest.mark.parametrize("kind", ["video", "audio"])

@@ -47,9 +47,9 @@ def test_shipped_recipes_are_not_warned_of(name):
     ("facts", "wanted"),
     [
         (replace(GOOD, images=100), "problem: a batch of 128 is larger than the data, which has 100 samples | --batch-size 100"),
-        (replace(GOOD, images=500), "warning: 500 images are few"),
+        (replace(GOOD, images=500), "warning: 500 samples are few"),
         (replace(GOOD, bad=5000), "problem: 5000 of 205000 files cannot be used"),
-        (replace(GOOD, sampled_bad=2), "warning: 2 of 64 sampled images cannot be decoded"),
+        (replace(GOOD, sampled_bad=2), "warning: 2 of 64 sampled files cannot be decoded"),
         (replace(GOOD, run=replace(IJEPA, probe_every=10)), "note: the data has no labels"),
         (replace(GOOD, busy=5.5), "note: other programs keep this machine busy (5.5 processes per core)"),
         (replace(GOOD, small=40), "warning: 40 of 64 sampled images are smaller than the 224 x 224 view"),

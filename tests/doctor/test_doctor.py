@@ -35,7 +35,7 @@ def test_an_examination_looks_at_everything_and_writes_nothing(tmp_path):
     assert found.speed["eta_s"] == pytest.approx(10 * (found.speed["seconds"] + found.speed["load"]))
     assert found.problems == 1 and "of 14 files cannot be used" in found.findings[0].text
     page = text(found)
-    for part in ("machine", "13 images", "'cat/empty.jpg'", "24 tokens per image (4 x 6)", "in the context", "images/s", "problem:"):
+    for part in ("machine", "13 images", "'cat/empty.jpg'", "24 tokens per image (4 x 6)", "in the context", "samples/s", "problem:"):
         assert part in page, page
     assert [line.split()[0] for line in said] == ["timing", "drawing", "indexing", "timing"]
     assert json.loads(json.dumps(found.to_dict()))["findings"][0]["level"] == "problem"

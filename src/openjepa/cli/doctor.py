@@ -83,10 +83,12 @@ def say(line: str) -> None:
 
 def picture(where: str, run: "Run", found: "Diagnosis") -> None:
     """Masks on the data's own samples, to a PNG or, for -, to the terminal."""
+    from openjepa.data.dataset import settled
     from openjepa.doctor.picture import blocks, first_batch, save, tiles
 
     if found.dataset is None:
         raise Usage("--picture needs samples", "name them with --data")
+    run = replace(run, modality=settled(run.modality, found.dataset))
     pixels = tiles(run, *first_batch(run, found.dataset, 4))
     if where == "-":
         print(blocks(pixels, shutil.get_terminal_size().columns))

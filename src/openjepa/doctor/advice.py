@@ -7,6 +7,7 @@ from typing import Literal
 from openjepa.doctor.cost import Size, Speed
 from openjepa.doctor.masks import MaskReport
 from openjepa.masks.blocks import Blocks
+from openjepa.masks.future import Future
 from openjepa.masks.random import Random
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.run import Run
@@ -61,7 +62,7 @@ def data(facts: Facts) -> Iterator[Finding]:
         )
     elif n < 1000:
         yield Finding(
-            "warning", f"{n} images are few: the encoder can learn them by heart", "more images, or a smaller encoder and few epochs"
+            "warning", f"{n} samples are few: the encoder can learn them by heart", "more data, or a smaller encoder and few epochs"
         )
     total = n + facts.bad
     if facts.bad > run.data.max_bad * total:
@@ -71,7 +72,9 @@ def data(facts: Facts) -> Iterator[Finding]:
             "remove them, or raise --max-bad",
         )
     elif facts.sampled_bad > run.data.max_bad * facts.sampled:
-        text = f"{facts.sampled_bad} of {facts.sampled} sampled images cannot be decoded; more than a share of {run.data.max_bad} stops the run"
+        text = (
+            f"{facts.sampled_bad} of {facts.sampled} sampled files cannot be decoded; more than a share of {run.data.max_bad} stops the run"
+        )
         yield Finding("warning", text, "remove them, or raise --max-bad")
     if run.probe_every and not facts.labels:
         yield Finding("note", "the data has no labels, so --probe-every does nothing", "class subfolders give labels")
@@ -95,14 +98,15 @@ def masks(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "warning", f"the context has {report.context[0]} tokens, hardly anything to predict from", "smaller patches, or more context"
         )
-    never = int((report.target_coverage == 0).sum())
+    future = isinstance(config.masks, Future)  # which asks for what follows and shows what was, by its nature
+    never = 0 if future else int((report.target_coverage == 0).sum())
     if never:
         yield Finding(
             "warning",
             f"{never} of {report.target_coverage.size} places were never asked for in {report.samples} masks",
             "other mask settings",
         )
-    unseen = int((report.context_coverage == 0).sum())
+    unseen = 0 if future else int((report.context_coverage == 0).sum())
     if unseen:
         yield Finding("warning", f"{unseen} places were never part of the context in {report.samples} masks", "other mask settings")
     if report.overlap:
@@ -141,7 +145,7 @@ def schedule(facts: Facts) -> Iterator[Finding]:
         if epochs < 1:
             yield Finding("note", f"the run sees {100 * epochs:.0f} % of the data, once", "more --steps")
         elif epochs > 2000:
-            yield Finding("note", f"the data is seen {epochs:,.0f} times", "fewer --steps, or more images")
+            yield Finding("note", f"the data is seen {epochs:,.0f} times", "fewer --steps, or more data")
 
 
 def position(facts: Facts) -> Iterator[Finding]:

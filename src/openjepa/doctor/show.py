@@ -72,8 +72,8 @@ def speed(found: Diagnosis) -> Iterator[str]:
     if s is None:
         return
     yield "speed"
-    yield f"  {s['images_per_s']:,.3g} images/s, {s['seconds']:.3g} s per step (timed on {s['batch']} images, not compiled)"
-    yield f"  data: {s['load_images_per_s']:,.3g} images/s from {s['workers']} worker(s)"
+    yield f"  {s['images_per_s']:,.3g} samples/s, {s['seconds']:.3g} s per step (timed on {s['batch']} samples, not compiled)"
+    yield f"  data: {s['load_images_per_s']:,.3g} samples/s from {s['workers']} worker(s)"
     yield f"  memory at the peak about {s['expected_mb']:,.0f} MB"
     yield f"  the whole run: {duration(s['eta_s'])}"
     share = s["health"].get("position_share")

@@ -81,6 +81,7 @@ vjepa_motion: Run = Run(
         masks=Future(past=0.5),
         momentum=Linear(start=0.99, final=1.0),
         target_layers=3,
+        instance_norm=True,
         balance=2.0,
     ),
     optimizer=replace(ADAM, lr=replace(ADAM.lr, peak=2e-3)),
