@@ -67,7 +67,7 @@ ijepa_tabletop: Run = replace(
     objective=replace(_JEPA, masks=Random(ratio=0.5), instance_norm=True),
     optimizer=replace(ADAM, lr=WarmupCosine(start=0.0, peak=2e-3, final=1e-5, warmup=0.1)),
     data=DataConfig(path="world:tabletop?noise=0.75"),
-    steps=1_500,
+    steps=2_000,
 )
 """The quickstart: I-JEPA on the built-in tabletop world, about three minutes on two CPU cores."""
 
