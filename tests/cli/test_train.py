@@ -108,7 +108,7 @@ def test_nothing_is_left_behind_when_nothing_was_done(tiny, capsys):
 def test_dry_run_does_a_step_and_writes_nothing(tiny, capsys, tmp_path):
     before = sorted(p for p in tmp_path.rglob("*"))
     out = main_out(capsys, ["train", *tiny, "--dry-run"])
-    assert "images/s" in out and "24 tokens per image (4 x 6)" in out and "openjepa train image.ijepa --modality.size 32 48" in out
+    assert "samples/s" in out and "24 tokens per image (4 x 6)" in out and "openjepa train image.ijepa --modality.size 32 48" in out
     told = json.loads(main_out(capsys, ["train", *tiny, "--dry-run", "--json"]))
     assert told["dry_run"] and told["speed"]["seconds"] > 0
     assert sorted(p for p in tmp_path.rglob("*")) == before
