@@ -67,9 +67,9 @@ ijepa_tabletop: Run = replace(
     objective=replace(_JEPA, masks=Random(ratio=0.5), instance_norm=True),
     optimizer=replace(ADAM, lr=WarmupCosine(start=0.0, peak=2e-3, final=1e-5, warmup=0.1)),
     data=DataConfig(path="world:tabletop?noise=0.75"),
-    steps=2_000,
+    steps=1_600,
 )
-"""The quickstart: I-JEPA on the built-in tabletop world, about three minutes on two CPU cores."""
+"""The quickstart: I-JEPA on the built-in tabletop world, three to four minutes on two CPU cores."""
 
 mae_cifar10: Run = Run(
     modality=Image(size=(32, 32), patch=(4, 4), crop_scale=(0.4, 1.0), flip=True),
