@@ -49,7 +49,7 @@ ajepa_words: Run = Run(
     objective=JEPAConfig(
         encoder=ENCODER,
         predictor=PREDICTOR,
-        masks=RandomRange(low=0.6, high=0.8),
+        masks=RandomRange(low=0.5, high=0.7),
         momentum=Linear(start=0.99, final=1.0),
         union=True,
         target_layers=3,
