@@ -2,7 +2,7 @@
 
     python -m benchmarks.nearest TRAIN.ts TEST.ts [--add]     --add writes the row to results.jsonl
 
-Series of several lengths are compared over the longer one, a shorter one followed by zeros after standardising. Nothing is learnt.
+Series of several lengths are compared over the longer one, a shorter one followed by zeros. Nothing is learnt.
 """
 
 import argparse

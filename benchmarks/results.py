@@ -21,6 +21,9 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "src/openjepa/recipes/results.jsonl"
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results: made by `python -m benchmarks.results table --write` -->", "<!-- end of results -->"
+UNTOLD = frozenset(
+    ["--data", "--out", "--seed", "--exclude", "--workers", "--device", "--precision", "--save-every", "--keep-last", "--log-every"]
+)
 FLOORS = ("untrained", "pixels", "summary", "chance")
 
 Row = dict[str, Any]
@@ -149,18 +152,7 @@ def changed(row: Row) -> str:
     for word in words:
         if skip:
             skip = False
-        elif word in (
-            "--data",
-            "--out",
-            "--seed",
-            "--exclude",
-            "--workers",
-            "--device",
-            "--precision",
-            "--save-every",
-            "--keep-last",
-            "--log-every",
-        ):
+        elif word in UNTOLD:
             skip = True
         else:
             kept.append(word)

@@ -94,6 +94,7 @@ class Session:
         start = self.build(saved.path if saved else None)
         self.ledger = Ledger(self.out / "ledger.jsonl", total=len(self.dataset) + len(entries), max_bad=run.data.max_bad)
         self.status("running")
+        ended = "failed"  # whatever ends it, the folder must not go on saying that it runs
         try:
             self.ledger.add(entries)
             self.metrics = MetricsWriter(self.out / "metrics.jsonl")
@@ -102,13 +103,12 @@ class Session:
             self.tell("start", out=str(self.out), run=self.info, step=start, steps=run.steps, images=len(self.dataset), why=self.reason)
             with signals() as stop:
                 result = self.loop(start, stop)
+            ended = "finished"
         except Interrupted:
-            self.status("interrupted")
+            ended = "interrupted"
             raise
-        except BaseException:  # whatever ended it, the folder must not go on saying that it runs
-            self.status("failed")
-            raise
-        self.status("finished")
+        finally:
+            self.status(ended)
         self.tell("end", out=str(self.out), steps=result.steps, seconds=result.seconds, metrics=result.metrics)
         return result
 

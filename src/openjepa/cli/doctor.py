@@ -38,7 +38,7 @@ def command(words: Sequence[str]) -> int:
     found = examine(run, chosen.base, say=(lambda line: None) if options.quiet else say)
     print(json.dumps(found.to_dict(), default=str) if options.json else text(found))
     if options.picture:
-        picture(options.picture, run, found)
+        picture(options.picture, found)
     elif not run.data.path:
         say("no data was looked at: name it with --data")
     return int(found.problems > 0)
@@ -81,22 +81,20 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def picture(where: str, run: "Run", found: "Diagnosis") -> None:
+def picture(where: str, found: "Diagnosis") -> None:
     """Masks on the data's own samples, to a PNG or, for -, to the terminal."""
-    from openjepa.data.dataset import settled
     from openjepa.doctor.picture import blocks, first_batch, save, tiles
 
-    if found.dataset is None:
+    if found.run is None or found.dataset is None:
         raise Usage("--picture needs samples", "name them with --data")
-    run = replace(run, modality=settled(run.modality, found.dataset))
-    pixels = tiles(run, *first_batch(run, found.dataset, 4))
+    pixels = tiles(found.run, *first_batch(found.run, found.dataset, 4))
     if where == "-":
         print(blocks(pixels, shutil.get_terminal_size().columns))
         return
     if Path(where).suffix.lower() != ".png":
         raise Usage(f"--picture is {where!r}", "name a .png to write, or - for the terminal")
     save(Path(where), pixels)
-    say(f"masks on {run.data.path}: {where}")
+    say(f"masks on {found.run.data.path}: {where}")
 
 
 def dry_run(recipe: str, run: "Run", said: str, as_json: bool) -> int:

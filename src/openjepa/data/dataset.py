@@ -161,8 +161,9 @@ def open_dataset(
     """The data named by `spec`: a folder, a .tar, part of one ("a.tar::train"), or "world:tabletop?noise=.5".
 
     `cache` keeps decoded samples on disk, so that each file is decoded once: "auto" does where they are
-    under 2 GiB and the disk has room. Files in whose name the regular expression `exclude` is found are left out. Returns the data and what indexing has to report. ValueError
-    says what came and what is wanted; OSError that a cache was asked for and cannot be written.
+    under 2 GiB and the disk has room. Files in whose name the regular expression `exclude` is found are left
+    out. Returns the data and what indexing has to report. ValueError says what came and what is wanted; OSError
+    that a cache was asked for and cannot be written.
     """
     if not spec:
         raise ValueError(f"no data; name a folder of {modality.kind}, a .tar of {modality.kind}, or a made world (world:NAME) with --data")

@@ -36,6 +36,7 @@ class Diagnosis:
     speed: dict[str, Any] | None = None
     findings: list[Finding] = field(default_factory=list)
     dataset: Dataset | None = None
+    run: Run | None = None  # as it would be trained: with what it leaves to the data taken from it
 
     @property
     def problems(self) -> int:
@@ -81,7 +82,7 @@ def examine(
     found.model = asdict(cost) | {"tokens": int(np.prod(run.modality.grid)), "grid": list(run.modality.grid)}
     if run.data.path:
         opened = opened or index(run, say)
-        found.dataset = opened.dataset
+        found.dataset, found.run = opened.dataset, run
         facts, found.data = look_at_data(facts, opened)
         fits = facts.free_mb is None or cost.state / 2**20 < facts.free_mb
         if steps and fits and run.batch_size <= len(found.dataset):

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import ExitStack
 from fractions import Fraction
 from itertools import islice
 from types import ModuleType
@@ -61,11 +62,11 @@ class Film:
     def open(self) -> "tuple[InputContainer, VideoStream]":
         """The container and its first video stream that is not a cover picture."""
         container: InputContainer = pyav().open(io.BytesIO(self.data), options=CONTAINED, metadata_errors="replace")
-        try:
-            return container, choose(container)
-        except BaseException:  # Ctrl-C, too: nobody else can close a container that was never handed over
-            container.close()
-            raise
+        with ExitStack() as undo:  # nobody else can close a container that was never handed over
+            undo.callback(container.close)
+            stream = choose(container)
+            undo.pop_all()
+        return container, stream
 
     @property
     def size(self) -> tuple[int, int]:

@@ -24,8 +24,6 @@ from openjepa.tokens import Batch, Masks, Tokens
 
 Loss = Literal["smooth_l1", "l1", "l2"]
 LOSSES = {"smooth_l1": F.smooth_l1_loss, "l1": F.l1_loss, "l2": F.mse_loss}
-
-
 EPS = 1e-5  # beside a std
 
 
@@ -41,9 +39,8 @@ class JEPAConfig:
     # ---- for small models and short runs
     union: bool = False  # one target, everything outside the context, instead of separate blocks
     target_layers: int = 1  # the target is the mean of the last so many layers (data2vec, arXiv:2202.03555)
-    instance_norm: bool = (
-        False  # first each of these layers less its sample's mean, over its std (EAT, arXiv:2401.03497; WavJEPA, 2509.23238)
-    )
+    # before that, each layer less the mean of its sample's tokens, over their std (EAT, arXiv:2401.03497; WavJEPA, 2509.23238)
+    instance_norm: bool = False
     balance: float | None = None  # content over position std after the patch embedding, set on the first batch
     stop_gradient: bool = True  # False collapses: kept to show that health says so
 
@@ -131,6 +128,7 @@ class JEPA(Objective):
             return self.mixed(self.target_encoder, patches)
 
     def mixed(self, encoder: Encoder, patches: Tokens) -> Float[Tensor, "b n d"]:
+        """The mean of the last `target_layers`."""
         layers = encoder.layers(patches, self.config.target_layers)
         if self.config.instance_norm:
             layers = [per_sample(layer, patches.valid) for layer in layers]

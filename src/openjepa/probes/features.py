@@ -136,8 +136,8 @@ def extract_all(
                 continue
             encoded = [bundle.encode(view, layers=layers) for view in chunk.clips]
             if name in parts:
-                sizes = [tuple(view.shape[2:]) for view in chunk.clips]
-                values = [pooled(one, width(bundle), pooling, modality, size) for one, size in zip(encoded, sizes, strict=True)]
+                size = tuple(chunk.clips[0].shape[2:])  # of all clips
+                values = [pooled(one, width(bundle), pooling, modality, size) for one in encoded]
                 parts[name].append(torch.cat(values, 1) if pooling == "tokens" else torch.stack(values).mean(0))
             if name in writers:  # of layer `layer`: the first of those asked for, or of the last four the last
                 columns = slice(-width(bundle), None) if layer == -1 else slice(width(bundle))

@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,12 +92,11 @@ def read(
     found = {name: kept for name, path in token_paths.items() if (kept := token_file.load(path)) is not None}
     while True:
         writers = {name: TokenWriter(path) for name, path in token_paths.items() if name not in found}
-        try:
-            features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=settings.clips, writers=writers, patches=patches)
-        except BaseException:  # Ctrl-C, too: a half-written file of tokens must not stay
+        with ExitStack() as undo:  # whatever ends it, a half-written file of tokens must not stay
             for writer in writers.values():
-                writer.drop()
-            raise
+                undo.callback(writer.drop)
+            features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=settings.clips, writers=writers, patches=patches)
+            undo.pop_all()
         any_of = next(iter(features.values()))
         numbers = any_of.rows.tolist()
         for name, writer in writers.items():
@@ -125,7 +125,10 @@ def patch_code(bundle: Frozen, dataset: Readable, rows: Sequence[int], clips: in
 
 
 def with_pixels(train: Side, test: Side, dim: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
-    """(train, test) features of every method, the modality's summary if it has one; pixels by their PCA to the encoder's width, fitted on train."""
+    """(train, test) features of every method, and the modality's summary if it has one.
+
+    Pixels by their PCA to the encoder's width, fitted on train.
+    """
     stride = -(-len(train.pixels.x) // PCA_ROWS)  # a stride keeps every class in the sample, whatever the order
     pca = floors.pca(train.pixels.x[::stride], dim, seed=seed)
     found = {name: (x, test.x[name]) for name, x in train.x.items()} | {"pixels": (pca(train.pixels.x), pca(test.pixels.x))}

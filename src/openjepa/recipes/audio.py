@@ -9,7 +9,7 @@ from openjepa.models.encoder import vit
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
-from openjepa.recipes._small import ADAM, ENCODER, PREDICTOR
+from openjepa.recipes._small import ADAM, ENCODER, JEPA, PREDICTOR
 from openjepa.run import OptimizerConfig, Run
 from openjepa.schedules import Cosine, Linear, WarmupCosine
 
@@ -43,18 +43,9 @@ mae: Run = Run(
 )
 """Audio-MAE (arXiv:2207.06405) with the published constants but a plain decoder, at ViT-S/16; lr is 2e-4 x batch / 256."""
 
-
 ajepa_words: Run = Run(
     modality=Audio(size=(48, 64), patch=(8, 16), short="repeat"),
-    objective=JEPAConfig(
-        encoder=ENCODER,
-        predictor=PREDICTOR,
-        masks=RandomRange(low=0.5, high=0.7),
-        momentum=Linear(start=0.99, final=1.0),
-        union=True,
-        target_layers=3,
-        balance=2.0,
-    ),
+    objective=replace(JEPA, masks=RandomRange(low=0.5, high=0.7), union=True),
     optimizer=ADAM,
     steps=3_000,
     batch_size=128,

@@ -8,9 +8,9 @@ from openjepa.models.encoder import vit
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
-from openjepa.recipes._small import ADAM, ENCODER, PREDICTOR
+from openjepa.recipes._small import ADAM, ENCODER, JEPA, PREDICTOR
 from openjepa.run import DataConfig, OptimizerConfig, Run
-from openjepa.schedules import Cosine, Linear, WarmupCosine
+from openjepa.schedules import Cosine, WarmupCosine
 
 ijepa: Run = Run(
     modality=Image(size=(224, 224), patch=(16, 16)),
@@ -42,20 +42,9 @@ mae: Run = Run(
 )
 """MAE (arXiv:2111.06377) with the published constants, at ViT-S/16 and 224 x 224; lr is 1.5e-4 x batch / 256."""
 
-
-_JEPA = JEPAConfig(
-    encoder=ENCODER,
-    predictor=PREDICTOR,
-    masks=Random(ratio=10 / 16),
-    momentum=Linear(start=0.99, final=1.0),
-    union=True,
-    target_layers=3,
-    balance=2.0,
-)
-
 ijepa_cifar10: Run = Run(
     modality=Image(size=(32, 32), patch=(8, 8), crop_scale=(0.4, 1.0), flip=True),
-    objective=_JEPA,
+    objective=replace(JEPA, masks=Random(ratio=10 / 16), union=True),
     optimizer=ADAM,
     steps=5_000,
     batch_size=128,
@@ -64,7 +53,7 @@ ijepa_cifar10: Run = Run(
 
 ijepa_tabletop: Run = replace(
     ijepa_cifar10,
-    objective=replace(_JEPA, masks=Random(ratio=0.5), instance_norm=True),
+    objective=replace(JEPA, masks=Random(ratio=0.5), union=True, instance_norm=True),
     optimizer=replace(ADAM, lr=WarmupCosine(start=0.0, peak=2e-3, final=1e-5, warmup=0.1)),
     data=DataConfig(path="world:tabletop?noise=0.75"),
     steps=1_600,

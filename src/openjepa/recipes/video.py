@@ -10,7 +10,7 @@ from openjepa.models.encoder import vit
 from openjepa.models.predictor import PredictorConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
-from openjepa.recipes._small import ADAM, ENCODER, PREDICTOR
+from openjepa.recipes._small import ADAM, ENCODER, JEPA, PREDICTOR
 from openjepa.run import DataConfig, OptimizerConfig, Run
 from openjepa.schedules import Cosine, Linear, WarmupCosine
 
@@ -72,18 +72,11 @@ mae: Run = Run(
 
 _ENCODER = replace(ENCODER, position_order="row-first")
 _PREDICTOR = replace(PREDICTOR, position_order="row-first")
+_JEPA = replace(JEPA, encoder=_ENCODER, predictor=_PREDICTOR)
 
 vjepa_motion: Run = Run(
     modality=Video(size=(8, 32, 32), patch=(4, 8, 8), fps=None, crop_scale=(0.8, 1.0), flip=False),
-    objective=JEPAConfig(
-        encoder=_ENCODER,
-        predictor=_PREDICTOR,
-        masks=Future(past=0.5),
-        momentum=Linear(start=0.99, final=1.0),
-        target_layers=3,
-        instance_norm=True,
-        balance=2.0,
-    ),
+    objective=replace(_JEPA, masks=Future(past=0.5), instance_norm=True),
     optimizer=replace(ADAM, lr=replace(ADAM.lr, peak=2e-3)),
     data=DataConfig(path="world:tabletop-motion?frames=8&noise=0.1&objects=2&texture=0.3&scale=1.5"),
     steps=1_600,
@@ -101,14 +94,7 @@ mae_motion: Run = replace(
 vjepa_clips: Run = replace(
     vjepa_motion,
     modality=Video(size=(8, 64, 64), patch=(2, 16, 16), fps=8.0, crop_scale=(0.5, 1.0)),
-    objective=JEPAConfig(
-        encoder=_ENCODER,
-        predictor=_PREDICTOR,
-        masks=_MASKS,
-        momentum=Linear(start=0.99, final=1.0),
-        target_layers=3,
-        balance=2.0,
-    ),
+    objective=replace(_JEPA, masks=_MASKS),
     optimizer=ADAM,
     data=DataConfig(),
     steps=1_000,

@@ -66,9 +66,9 @@ class Looked:
         """Positions of the pictures that figures show."""
         return spread(len(self.images), SHOWN)
 
-    def picture(self, i: int, down: bool = False) -> Drawn:
+    def picture(self, i: int) -> Drawn:
         """One sample as evaluation sees it; of a film a few frames, since the cells of a page are small."""
-        return self.run.run.modality.draw(self.centred[i]).strip(FRAMES, down)
+        return self.run.run.modality.draw(self.centred[i]).strip(FRAMES)
 
     def name(self, i: int) -> str:
         return self.dataset.name(self.rows[i])
@@ -166,7 +166,10 @@ def feature_maps(looked: Looked) -> str:
                 said = f"{name} features of {looked.name(i)} as colours" if name != "picture" else looked.name(i)
                 lines += [f"<span class=head>{safe(name)}</span>", pictures.png(part.strip(FRAMES), said, largest=pictures.WIDE)]
         return grid_of("minmax(84px,.2fr) minmax(0,1fr)", lines)
-    rows = ["<span class=head>picture</span>", *(pictures.png(looked.picture(i, down=True), looked.name(i)) for i in shown)]
+    rows = [
+        "<span class=head>picture</span>",
+        *(pictures.png(picture.strip(FRAMES, down=True), looked.name(i)) for picture, i in zip(drawn, shown, strict=True)),
+    ]
     for name, rgb in maps:
         rows.append(f"<span class=head>{safe(name)}</span>")
         rows += [

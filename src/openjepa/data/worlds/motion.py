@@ -9,7 +9,7 @@ drawn apart on a table without ends (see `moving`). Everything is a pure functio
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -82,8 +82,7 @@ class Motion:
     def fingerprint(self) -> str:
         """Hash of everything the clips depend on."""
         text = f"tabletop-motion {VERSION} {self.count} {self.seed} {self.size} {self.frames} {float(self.noise)!r}"
-        text += f" {self.flicker} {self.objects} {float(self.lid)!r} {float(self.texture)!r}"
-        text += f" {float(self.scale)!r} {self.shuffled}"
+        text += f" {self.flicker} {self.objects} {float(self.lid)!r} {float(self.texture)!r} {float(self.scale)!r} {self.shuffled}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
@@ -101,14 +100,18 @@ class Motion:
         if len(index) and not (index.min() >= 0 and index.max() < self.count):
             raise ValueError(f"rows {index.min()}..{index.max()} of a world with rows 0..{self.count - 1}; raise count or ask for fewer")
         width = self.size[1] / self.size[0]
-        looks: dict[str, Any] = {
-            "noise": self.noise,
-            "flicker": self.flicker,
-            "lid": self.lid,
-            "texture": self.texture,
-            "scale": self.scale,
-        }
-        return sample(self.seed, index, self.frames, objects=self.objects, width=width, **looks)
+        return sample(
+            self.seed,
+            index,
+            self.frames,
+            noise=self.noise,
+            flicker=self.flicker,
+            objects=self.objects,
+            lid=self.lid,
+            texture=self.texture,
+            scale=self.scale,
+            width=width,
+        )
 
     def times(self, rows: Rows) -> Int64[Tensor, "b t"]:
         """When each shown frame of `rows` is: 0, 1, 2, ... or, shuffled, in another order."""
