@@ -162,10 +162,12 @@ def test_ctrl_c_saves_exits_130_and_resumes(tiny):
     assert json.loads(again.stdout)["step"] == step + 2
 
 
-def test_a_second_ctrl_c_quits_at_once(tiny):
+@pytest.mark.parametrize("ignored", [False, True], ids=["in the foreground", "in the background of a shell"])
+def test_a_second_ctrl_c_quits_at_once(tiny, ignored):
     env = os.environ | {"PYTHONPATH": str(Path(openjepa.__file__).parents[1])}
     code = (  # a step that never ends: only the second signal can stop it
-        "import sys, time; from openjepa.engine import Engine; from openjepa.cli.main import main\n"
+        "import signal, sys, time; from openjepa.engine import Engine; from openjepa.cli.main import main\n"
+        f"signal.signal(signal.SIGINT, signal.{'SIG_IGN' if ignored else 'default_int_handler'})\n"
         "def stuck(self, batch, at):\n    print('in a step', file=sys.stderr, flush=True)\n    time.sleep(600)\n"
         "Engine.step = stuck; sys.exit(main(sys.argv[1:]))"
     )
