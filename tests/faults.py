@@ -119,6 +119,7 @@ FAULTS = [
     Fault(13, "the conformance suite does not see a leak", "doctor/conformance.py", "both = (seen != 0) & (made_of != 0)", "both = (seen != 0) & (made_of != made_of)", "doctor/test_conformance.py"),
     Fault(13, "what is hidden is shown as context", "modalities/drawn.py", "torch.isin(self.tokens, places.cpu()) &", "torch.zeros_like(self.tokens).bool() &", "modalities/test_drawn.py"),
     Fault(13, "held-out speakers are learnt from", "data/manifest.py", "if not found.search(row.name))", "if row.name)", "data/test_manifest.py"),
+    Fault(13, "views vote by their logits", "probes/attentive.py", ".log_softmax(-1).logsumexp(2) - math.log(x.views)", ".mean(2)", "probes/test_attentive.py"),
     Fault(13, "high and low bands are averaged", "modalities/audio.py", ".mean(1).flatten(1)", ".mean((1, 2))", "modalities/test_audio.py"),
     Fault(13, "instance norm looks at padding", "objectives/jepa.py", "masked_fill(~real, 0).sum(1, keepdim=True) / count", "sum(1, keepdim=True) / count", "objectives/test_jepa.py"),
 ]

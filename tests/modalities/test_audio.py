@@ -35,6 +35,13 @@ def written(x: np.ndarray, rate: int) -> bytes:
 # -- views
 
 
+def test_there_is_one_view_of_a_part_in_time():
+    (one,) = SMALL.crops(SAMPLES, 1)
+    assert torch.equal(one, SMALL.center(SAMPLES))
+    with pytest.raises(ValueError, match="2 views of one part in time are asked for; sounds have one: take several clips"):
+        SMALL.crops(SAMPLES, 2)
+
+
 def test_audiomae_pads_before_it_normalises():
     """10 s give 998 frames; the other 26 become +0.467 with AudioSet's statistics (arXiv:2207.06405, its data set code)."""
     modality = Audio(mean=-4.2677393, std=4.5689974)

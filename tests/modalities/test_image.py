@@ -151,6 +151,14 @@ def test_center_is_the_middle_of_the_resized_picture():
     assert torch.equal(SMALL.center([exact])[0], exact)
 
 
+def test_crops_lie_along_the_longer_side():
+    wide, tall = (torch.from_numpy(noise(h, w)).permute(2, 0, 1) for h, w in ((24, 90), (74, 40)))
+    for got, left, top in zip(SMALL.crops([wide, tall], 3), (0, 25, 50), (0, 25, 50), strict=True):
+        assert torch.equal(got[0], wide[:, :, left : left + 40]) and torch.equal(got[1], tall[:, top : top + 24])
+    (one,) = SMALL.crops([wide, tall], 1)
+    assert torch.equal(one, SMALL.center([wide, tall]))
+
+
 def test_large_and_small_pictures_in_one_batch():
     images = [torch.from_numpy(noise(h, w, h)).permute(2, 0, 1) for h, w in ((40, 40), (200, 150), (40, 40), (96, 97))]
     boxes = np.array([[0.0, 0, *image.shape[1:]] for image in images])

@@ -195,6 +195,17 @@ def test_the_centre_is_that_of_each_frame():
             assert torch.equal(view.transpose(0, 1), want)
 
 
+def test_crops_are_those_of_each_frame():
+    clips = [clip(6, 24, 90, 2), clip(6, 130, 120, 1)]
+    for got, want in zip(
+        SMALL.crops(clips, 2),
+        zip(*(Image(size=(24, 40), patch=(8, 8)).crops(list(x.unbind(1)), 2) for x in clips), strict=True),
+        strict=True,
+    ):
+        for view, frames in zip(got, want, strict=True):
+            assert torch.equal(view.transpose(0, 1), frames)
+
+
 def test_a_sample_that_was_not_cut_in_time_is_an_error():
     with pytest.raises(ValueError, match="a clip of 9 frames where a view has 6; cut it in time first"):
         resize_clips([clip(9, 30, 40)], np.array([[0.0, 0, 30, 40]]), (6, 24, 40))

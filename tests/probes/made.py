@@ -32,7 +32,7 @@ class Made:
     def name(self, row):
         return f"{self.fingerprint}/{row:03d}.png"
 
-    def read(self, rows):
+    def read(self, rows, at=None):
         for row in rows:
             if row in self.bad:
                 raise BadSample(self.bad[row])

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from openjepa.probes import attentive, knn
-from openjepa.probes.attentive import Attentive, fit, train
+from openjepa.probes.attentive import Attentive, batches, fit, train
 from openjepa.probes.splits import hold_out
 from openjepa.probes.token_file import TokenFeatures
 from tests.probes.attentive_reference import Probe
@@ -33,6 +33,30 @@ def test_finds_the_one_token_that_knows_where_the_mean_hardly_does():
     assert right > 0.97
     assert knn.accuracy(x.mean(1), y, test.mean(1), test_y) < 0.65
     assert fitted.judged_by == 152 and len(fitted.validation) == 2 and max(fitted.validation) > 0.95
+
+
+def test_views_of_a_sample_learn_alone_and_vote_together():
+    """One view of each pair says the class and the other says nothing: the vote is the mean of two answers."""
+    (x, y), (test, test_y) = hidden(1500, 0), hidden(200, 1)
+    noise = 0.1 * torch.randn(1700, 9, 16, generator=torch.Generator().manual_seed(2))
+    both = TokenFeatures(torch.cat([x, noise[:1500]], 1).numpy(), torch.arange(1500), None, 2)
+    asked = TokenFeatures(torch.cat([test, noise[1500:]], 1).numpy(), torch.arange(200), None, 2)
+    assert (both.tokens, len(both)) == (9, 1500)
+    fitted = fit(both, y, 4, FAST, heads=1)
+    said = fitted.probabilities(asked)
+    each = [fitted.probabilities(TokenFeatures.of(view.contiguous())) for view in (test, noise[1500:])]
+    torch.testing.assert_close(said, (each[0] + each[1]) / 2)
+    torch.testing.assert_close(said.sum(1), torch.ones(200))
+    assert (fitted.predict(asked) == test_y).double().mean() > 0.97
+    # in training each view counts as a sample: as if there were twice as many, in the same batches
+    twice = TokenFeatures.of(torch.stack([x, noise[:1500]], 1).flatten(0, 1))
+    pairs = lambda samples, size, seed: (torch.stack([2 * b, 2 * b + 1], 1).flatten() for b in batches(samples // 2, size // 2, seed))  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attentive, "batches", pairs)
+        want = train(twice, y.repeat_interleave(2), 4, replace(FAST, batch_size=128), FAST.grid, 1, 0)
+    got = train(both, y, 4, FAST, FAST.grid, 1, 0)
+    for name, weight in got.items():
+        torch.testing.assert_close(weight, want[name], atol=1e-4, rtol=1e-3)
 
 
 def test_tells_nothing_from_permuted_labels():

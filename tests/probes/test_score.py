@@ -251,11 +251,25 @@ def test_clips_are_averaged_and_their_tokens_stand_side_by_side():
     tokens = [bundle.encode(torch.stack(data.read(range(9), [place]))).tokens for place in (0.25, 0.75)]
     torch.testing.assert_close(side.x["encoder"], (tokens[0].mean(1) + tokens[1].mean(1)) / 2)
     assert side.pixels.x.shape == (9, 2 * 3 * 8 * 12)
-    code = patch_code(bundle, data, range(9), 2, 0)
+    code = patch_code(bundle, data, range(9), Settings(clips=2))
     side = read({"encoder": bundle}, data, list(range(9)), Settings(("attentive",), clips=2), None, code)
     got, _ = side.tokens["encoder"].batch(slice(None))
     torch.testing.assert_close(got, torch.cat(tokens, 1), atol=2e-3, rtol=1e-3)
     assert side.tokens["pixels"].tokens == 12
+
+
+def test_views_along_the_longer_side_are_averaged_and_their_tokens_kept_apart():
+    """Pictures twice as wide as a view, whose halves are two views."""
+    wide = torch.cat([torch.stack(pictures(9)), 255 - torch.stack(pictures(9))], 3)
+    data, bundle = Made(list(wide), {}), vit()
+    side = read({"encoder": bundle}, data, list(range(9)), Settings(views=2), None)
+    halves = [bundle.encode(half).tokens for half in wide.chunk(2, 3)]
+    torch.testing.assert_close(side.x["encoder"], (halves[0].mean(1) + halves[1].mean(1)) / 2)
+    several = Settings(("attentive",), views=2, clips=2)
+    side = read({"encoder": bundle}, data, list(range(9)), several, None, patch_code(bundle, data, range(9), several))
+    got, _ = side.tokens["encoder"].batch(slice(None))
+    want = torch.stack([torch.cat([half, half], 1) for half in halves], 1).flatten(0, 1)  # the two clips of a picture are the same
+    torch.testing.assert_close(got, want, atol=2e-3, rtol=1e-3)
 
 
 @pytest.fixture(scope="module")

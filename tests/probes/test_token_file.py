@@ -24,6 +24,18 @@ def test_batches_are_the_tokens_that_were_written(tmp_path, to_disk):
     assert len(some) == 5 and torch.equal(some[torch.tensor([3, 0])].batch(slice(0, 2))[0], x[[7, 1]].half().float())
 
 
+def test_views_are_told_apart_when_read_again(tmp_path):
+    x, valid = torch.randn(5, 2, 3, 4), torch.rand(5, 2, 3) < 0.7
+    writer = TokenWriter(tmp_path / "k.tokens", 2)
+    writer.add(x.flatten(1, 2), valid.flatten(1))
+    writer.close(list(range(5)), [])
+    found, _ = load(tmp_path / "k.tokens")
+    got, real = found[torch.tensor([4, 1])].batch(slice(None))
+    assert (found.tokens, len(found), found.views) == (3, 5, 2)
+    assert torch.equal(real, valid[[4, 1]].flatten(0, 1))
+    assert torch.equal(got, (x[[4, 1]].half().float() * valid[[4, 1], ..., None]).flatten(0, 1))
+
+
 def test_what_was_kept_is_found_again_with_its_rows(tmp_path):
     x, valid = torch.randn(6, 3, 4), torch.arange(3) < torch.tensor([1, 2, 3, 3, 2, 1])[:, None]
     written(tmp_path / "k.tokens", x.masked_fill(~valid[..., None], torch.nan), valid, [0, 2, 3, 5, 7, 9])

@@ -72,6 +72,7 @@ class ProbeOptions(Common):
     group: Text = None  # regular expression on file names; its first group (speaker, fold) is never cut by a split
     held_out: tuple[str, ...] = ()  # groups to score on where there is no --test; by default about a fifth
     clips: int = 1  # of a video or sound that is longer than a view, spread evenly over it
+    views: int = 1  # of an image or clip, spread along its longer side; the attentive probe averages its answers to them
     attentive_depth: int = 1  # blocks of the attentive probe: 1 as V-JEPA, 4 as V-JEPA 2
     step: Count = None  # of the checkpoint; by default the newest
     seed: int = 0

@@ -27,6 +27,7 @@ def command(words: Sequence[str]) -> int:
             step=options.step,
             seed=options.seed,
             clips=options.clips,
+            views=options.views,
             group=options.group,
             held_out=options.held_out,
             attentive=Attentive(depth=options.attentive_depth),

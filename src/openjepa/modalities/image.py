@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from openjepa.draws import Rows, key, uniform
 from openjepa.modalities.decode import decode
 from openjepa.modalities.modality import BadSample, Decoded
-from openjepa.modalities.resize import TRIES, crop_boxes, resize, shapes
+from openjepa.modalities.resize import TRIES, covering_boxes, crop_boxes, resize, shapes
 from openjepa.modalities.rgb import RGB
 
 __all__ = ["BadSample", "Decoded", "Image"]
@@ -57,11 +56,7 @@ class Image(RGB):
         boxes = crop_boxes(shapes(images), u, self.crop_scale, self.crop_ratio)
         return resize(images, boxes, self.size, (u[:, -1] < 0.5) & self.flip)
 
-    def center(self, images: Sequence[Tensor] | Tensor, size: tuple[int, ...] | None = None) -> UInt8[Tensor, "b 3 h w"]:
-        """Evaluation view: resized until it just covers `size`, then the centre of it."""
-        height, width = size or self.size
-        sizes = shapes(images).astype(float)
-        scale = np.minimum(sizes[:, 0] / height, sizes[:, 1] / width)
-        h, w = scale * height, scale * width
-        boxes = np.stack([(sizes[:, 0] - h) / 2, (sizes[:, 1] - w) / 2, h, w], 1)
-        return resize(images, boxes, (height, width))
+    def covering(self, samples: Sequence[Tensor] | Tensor, size: tuple[int, ...], at: float) -> UInt8[Tensor, "b 3 h w"]:
+        """See RGB."""
+        height, width = size
+        return resize(samples, covering_boxes(shapes(samples), (height, width), at), (height, width))

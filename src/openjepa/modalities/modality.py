@@ -102,6 +102,12 @@ class Modality:
         """One evaluation view of each sample, already cut in time."""
         raise NotImplementedError
 
+    def crops(self, samples: Sequence[Tensor] | Tensor, count: int) -> list[Shaped[Tensor, "b c *size"]]:
+        """`count` evaluation views of each sample that differ in place, not in time; of one, the `center`. ValueError where there are none."""
+        if count != 1:
+            raise ValueError(f"{count} views of one part in time are asked for; {self.kind} have one: take several clips, or no views")
+        return [self.center(samples)]
+
     def prepare(self, x: Shaped[Tensor, "..."], channel: int = 1) -> Float[Tensor, "..."]:
         """Stored numbers to what the encoder reads, e.g. bytes to standardised floats; axis `channel` holds the channels."""
         return x.float()

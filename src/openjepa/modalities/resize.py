@@ -46,6 +46,13 @@ def crop_boxes(
     return np.stack([top, left, h, w], 1)
 
 
+def covering_boxes(sizes: NDArray[np.int64], size: tuple[int, int], at: float) -> NDArray[np.float64]:
+    """The largest box of the ratio of `size` in each picture, [b 4]; `at` in [0, 1] of the room there is along one side."""
+    room = sizes.astype(float)
+    shape = np.minimum(room[:, 0] / size[0], room[:, 1] / size[1])[:, None] * np.array(size)
+    return np.concatenate([at * (room - shape), shape], 1)
+
+
 def resize(
     images: Sequence[Tensor] | Tensor, boxes: NDArray[np.float64], size: tuple[int, int], flip: NDArray[np.bool_] | None = None
 ) -> UInt8[Tensor, "b c h w"]:

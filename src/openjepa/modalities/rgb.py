@@ -1,6 +1,7 @@
 """What images and videos share: RGB bytes, random crops of them, ImageNet's statistics."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -45,6 +46,18 @@ class RGB(Grid):
     def wanted(self) -> float:
         """Pixels of the shorter side that give every training crop as many as the view has."""
         return max(self.size[-2:]) / math.sqrt(self.crop_scale[0])
+
+    def center(self, samples: Sequence[Tensor] | Tensor, size: tuple[int, ...] | None = None) -> UInt8[Tensor, "b 3 *size"]:
+        """Evaluation view: resized until it just covers height and width of `size`, then the centre of it."""
+        return self.covering(samples, size or self.size, 0.5)
+
+    def crops(self, samples: Sequence[Tensor] | Tensor, count: int) -> list[UInt8[Tensor, "b 3 *size"]]:
+        """As `center`, but evenly spread along the longer side, from one end to the other (V-JEPA evaluates 3 of a video)."""
+        return [self.covering(samples, self.size, 0.5 if count == 1 else at / (count - 1)) for at in range(count)]
+
+    def covering(self, samples: Sequence[Tensor] | Tensor, size: tuple[int, ...], at: float) -> UInt8[Tensor, "b 3 *size"]:
+        """Resized until it just covers `size`, then the part of it at `at` in [0, 1] of what is left over."""
+        raise NotImplementedError
 
     def prepare(self, x: Shaped[Tensor, "..."], channel: int = 1) -> Float[Tensor, "..."]:
         """Bytes to standardised float32; floats are taken as standardised already."""

@@ -17,7 +17,7 @@ from openjepa.modalities.containers import still
 from openjepa.modalities.frames import Choose, read_frames
 from openjepa.modalities.image import Image
 from openjepa.modalities.modality import BadSample, Decoded
-from openjepa.modalities.resize import SMALL, TRIES, crop_boxes, resize
+from openjepa.modalities.resize import SMALL, TRIES, covering_boxes, crop_boxes, resize
 from openjepa.modalities.rgb import RGB
 
 
@@ -124,14 +124,10 @@ class Video(RGB):
         boxes = crop_boxes(sizes(samples), u, self.crop_scale, self.crop_ratio)
         return resize_clips(samples, boxes, self.size, (u[:, -1] < 0.5) & self.flip)
 
-    def center(self, samples: Sequence[Tensor] | Tensor, size: tuple[int, ...] | None = None) -> UInt8[Tensor, "b 3 t h w"]:
-        """Evaluation view: resized until it just covers height and width of `size`, then the centre of it."""
-        frames, height, width = size or self.size
-        stored = sizes(samples).astype(float)
-        scale = np.minimum(stored[:, 0] / height, stored[:, 1] / width)
-        h, w = scale * height, scale * width
-        boxes = np.stack([(stored[:, 0] - h) / 2, (stored[:, 1] - w) / 2, h, w], 1)
-        return resize_clips(samples, boxes, (frames, height, width))
+    def covering(self, samples: Sequence[Tensor] | Tensor, size: tuple[int, ...], at: float) -> UInt8[Tensor, "b 3 t h w"]:
+        """See RGB; the same part of all frames."""
+        frames, height, width = size
+        return resize_clips(samples, covering_boxes(sizes(samples), (height, width), at), (frames, height, width))
 
     def example(self, seed: int, row: int) -> UInt8[Tensor, "3 t h w"]:
         """A made clip a little larger than a view."""

@@ -3,6 +3,7 @@
 A whole grid of heads (learning rate x weight decay) is trained at once on the same batches, from the same start. The head to
 report is chosen on a part of *train* that it did not learn from, then judged once on test; it is not refitted. The
 published numbers take the best head on the very set that they report (recipes 3.6), which flatters them.
+Views of a sample are samples of their own in training; judged is the mean of what a head answers to them.
 """
 
 import math
@@ -88,7 +89,7 @@ class Fitted:
 
     @torch.no_grad()
     def probabilities(self, x: TokenFeatures) -> Float[Tensor, "m classes"]:
-        """To average over several views of a sample, as the papers vote."""
+        """Of several views of a sample the mean of the answers, as the papers vote."""
         return torch.cat([said[0].softmax(-1) for said in answers(self.weights, x, self.heads, self.config.depth)])
 
     def predict(self, x: TokenFeatures) -> Int[Tensor, " m"]:
@@ -167,7 +168,7 @@ def check(x: TokenFeatures, y: Int[Tensor, " n"], classes: int) -> None:
 def parts(config: Attentive, heads: int, x: TokenFeatures, classes: int) -> Iterator[Sequence[tuple[float, float]]]:
     """The grid, as many heads at a time as memory is meant for."""
     state = 16 * heads_of.parameters(x.dim, classes, config.depth)
-    sample = 4 * heads_of.floats(x.dim, x.tokens, heads, classes, config.depth)
+    sample = 4 * x.views * heads_of.floats(x.dim, x.tokens, heads, classes, config.depth)
     most = max(1, min(STATE // state, ACTIVATIONS // sample))
     for start in range(0, len(config.grid), most):
         yield config.grid[start : start + most]
@@ -175,7 +176,7 @@ def parts(config: Attentive, heads: int, x: TokenFeatures, classes: int) -> Iter
 
 def rows_at_once(count: int, x: TokenFeatures, heads: int, classes: int, depth: int) -> int:
     """Samples that `count` heads work on at a time."""
-    return max(1, ACTIVATIONS // (4 * count * heads_of.floats(x.dim, x.tokens, heads, classes, depth)))
+    return max(1, ACTIVATIONS // (4 * count * x.views * heads_of.floats(x.dim, x.tokens, heads, classes, depth)))
 
 
 def train(
@@ -201,7 +202,8 @@ def train(
             tokens, valid = x.batch(some)
             said = heads_of.logits(weights, tokens, valid, heads, config.depth)
             # Summed over heads, whose gradients do not meet; the mean over the whole batch
-            loss = F.cross_entropy(said.flatten(0, 1), y[some].repeat(len(grid)), reduction="sum") / len(batch)
+            right = y[some].repeat_interleave(x.views).repeat(len(grid))
+            loss = F.cross_entropy(said.flatten(0, 1), right, reduction="sum") / (len(batch) * x.views)
             loss.backward()
         progress = (step + 0.5) / steps  # the middle of the step: neither the first nor the last is lost to a rate of 0
         decay, final = decays, config.final_decay
@@ -221,11 +223,12 @@ def batches(samples: int, size: int, seed: int) -> Iterator[Int[Tensor, " b"]]:
 
 
 def answers(weights: Weights, x: TokenFeatures, heads: int, depth: int) -> Iterator[Float[Tensor, "g b classes"]]:
-    """Logits of all heads of a stack, some samples after the others."""
+    """Logits of all heads of a stack, some samples after the others; of several views the log of their mean probability."""
     count, classes = weights["linear.bias"].shape
     for some in torch.arange(len(x)).split(min(1024, rows_at_once(count, x, heads, classes, depth))):
         tokens, valid = x.batch(some)
-        yield heads_of.logits(weights, tokens, valid, heads, depth)
+        said = heads_of.logits(weights, tokens, valid, heads, depth)
+        yield said if x.views == 1 else said.unflatten(1, (-1, x.views)).log_softmax(-1).logsumexp(2) - math.log(x.views)
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Features of a frozen encoder for a whole data set, read once, kept on disk.
 
 Several clips of a sample that has time are encoded one by one: their mean features are averaged, their tokens stand side by side.
+So are several views of one part of it, but for their tokens: each view is a sample of its own to a probe that looks at tokens.
 
 The cache is keyed by everything that decides the numbers: the weights, the architecture, the preprocessing, the
 data's fingerprint, the rows and the pooling. A file that is damaged is computed again.
@@ -55,7 +56,7 @@ class Pixels:
 
     x: Shaped[Tensor, "n d"]
     hashes: Int[Tensor, " n"]  # of what was decoded, 64 bits: equal pictures under other names are equal
-    summary: Float[Tensor, "n s"] | None = None  # see Modality.summary; the mean over clips
+    summary: Float[Tensor, "n s"] | None = None  # see Modality.summary; the mean over clips and views
 
 
 def pooled(encoded: Any, dim: int, pooling: Pooling, modality: Any, size: tuple[int, ...]) -> Tensor:
@@ -109,6 +110,7 @@ def extract_all(
     paths: Mapping[str, Path | None],
     *,
     clips: int = 1,
+    views: int = 1,
     writers: Mapping[str, TokenWriter] | None = None,
     patches: floors.PatchCode | None = None,
 ) -> tuple[dict[str, Features], Pixels]:
@@ -122,28 +124,28 @@ def extract_all(
     parts: dict[str, list[Tensor]] = {name: [] for name in bundles if name not in done}
     pictures, summaries, hashes, kept, bad = list[Tensor](), list[Tensor](), list[int](), list[int](), list[tuple[str, str]]()
     modality = next(iter(bundles.values())).modality
-    for chunk in chunks(dataset, modality, rows, clips):
+    for chunk in chunks(dataset, modality, rows, clips, views):
         bad += chunk.bad
         if not chunk.rows:
             continue
         kept += chunk.rows
         hashes += chunk.hashes
-        pictures.append(torch.cat([floors.pixels(view) for view in chunk.clips], 1))
-        told = [found for view in chunk.clips if (found := modality.summary(view)) is not None]
+        pictures.append(torch.cat([floors.pixels(view) for view in chunk.all], 1))
+        told = [found for view in chunk.all if (found := modality.summary(view)) is not None]
         summaries += [torch.stack(told).mean(0)] if told else []
         for name, bundle in bundles.items():
             if name not in parts and name not in writers:
                 continue
-            encoded = [bundle.encode(view, layers=layers) for view in chunk.clips]
+            encoded = [bundle.encode(view, layers=layers) for view in chunk.all]
             if name in parts:
-                size = tuple(chunk.clips[0].shape[2:])  # of all clips
+                size = tuple(chunk.all[0].shape[2:])  # of all views
                 values = [pooled(one, width(bundle), pooling, modality, size) for one in encoded]
                 parts[name].append(torch.cat(values, 1) if pooling == "tokens" else torch.stack(values).mean(0))
             if name in writers:  # of layer `layer`: the first of those asked for, or of the last four the last
                 columns = slice(-width(bundle), None) if layer == -1 else slice(width(bundle))
                 write_tokens(writers[name], [one.tokens[..., columns] for one in encoded], [getattr(one, "valid", None) for one in encoded])
         if patches is not None and "pixels" in writers:
-            raw = [patches(modality.patchify(view)) for view in chunk.clips]
+            raw = [patches(modality.patchify(view)) for view in chunk.all]
             write_tokens(writers["pixels"], [one.values for one in raw], [one.valid for one in raw])
     if not kept:
         first = f"; the first: {bad[0][0]}: {bad[0][1]}" if bad else ""
@@ -154,14 +156,15 @@ def extract_all(
     stale = [name for name, found in done.items() if found.rows.tolist() != kept]
     if stale:  # a file broke, or was mended, since these were kept: rows must mean the same samples for every method
         paths = {name: None if name in stale else path for name, path in paths.items()}
-        return extract_all(bundles, dataset, rows, pooling, layer, paths, clips=clips)
+        return extract_all(bundles, dataset, rows, pooling, layer, paths, clips=clips, views=views)
     return done, Pixels(torch.cat(pictures), torch.tensor(hashes), torch.cat(summaries) if summaries else None)
 
 
-def write_tokens(writer: TokenWriter, clips: Sequence[Tensor], valid: Sequence[Tensor | None]) -> None:
-    """Tokens of several clips of the same samples, side by side."""
-    real = [part for part in valid if part is not None]
-    writer.add(torch.cat(list(clips), 1).cpu(), torch.cat(real, 1).cpu() if real else None)
+def write_tokens(writer: TokenWriter, seen: Sequence[Tensor], valid: Sequence[Tensor | None]) -> None:
+    """Tokens of several clips and views of the same samples, side by side: one view of every clip, then the next of every clip."""
+    order = [at for view in range(writer.views) for at in range(view, len(seen), writer.views)]
+    real = [part for at in order if (part := valid[at]) is not None]
+    writer.add(torch.cat([seen[at] for at in order], 1).cpu(), torch.cat(real, 1).cpu() if real else None)
 
 
 def width(bundle: Frozen) -> int:
@@ -170,7 +173,14 @@ def width(bundle: Frozen) -> int:
 
 
 def cache_file(
-    bundle: Frozen, dataset: Readable, rows: Sequence[int], pooling: Pooling, layer: int, folder: Path | None, clips: int = 1
+    bundle: Frozen,
+    dataset: Readable,
+    rows: Sequence[int],
+    pooling: Pooling,
+    layer: int,
+    folder: Path | None,
+    clips: int = 1,
+    views: int = 1,
 ) -> Path | None:
     """Where these features are kept; None keeps nothing."""
     if folder is None:
@@ -180,7 +190,7 @@ def cache_file(
         state.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     numbers = hashlib.sha256(torch.tensor(list(rows), dtype=torch.int64).numpy().tobytes())
     told = (VERSION, state.hexdigest(), repr(getattr(bundle.encoder, "config", None)), repr(bundle.modality), dataset.fingerprint)
-    how = (pooling, layer) if clips == 1 else (pooling, layer, clips)
+    how = (pooling, layer, *((clips,) if clips > 1 else ()), *(("views", views) if views > 1 else ()))
     key = hashlib.sha256(repr((*told, numbers.hexdigest(), *how)).encode()).hexdigest()
     return folder / f"{key[:32]}.safetensors"
 

@@ -67,7 +67,7 @@ def online_knn(dataset: Any, run: Settings, label: str | None = None) -> OnlineK
     rows = there[order[:count]].tolist()
     images, kept = list[Tensor](), list[int]()
     for chunk in chunks(dataset, run.modality, rows):
-        images += chunk.clips
+        images += chunk.all
         kept += chunk.rows
         if sum(view.nbytes for view in images) > MOST_BYTES:  # floats, where bytes were counted on
             break

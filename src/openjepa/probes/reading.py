@@ -29,30 +29,36 @@ class Chunk:
     """A few samples, decoded and as evaluation sees them."""
 
     rows: list[int]
-    clips: list[Shaped[Tensor, "b c *size"]]  # one view of every sample per clip
+    views: list[list[Shaped[Tensor, "b c *size"]]]  # of every sample: a list of views per clip
     hashes: list[int]
     bad: list[tuple[str, str]]
 
+    @property
+    def all(self) -> list[Shaped[Tensor, "b c *size"]]:
+        """Every view of every clip."""
+        return [view for clip in self.views for view in clip]
 
-def chunks(dataset: Readable, modality: Any, rows: Sequence[int], clips: int = 1) -> Iterator[Chunk]:
+
+def chunks(dataset: Readable, modality: Any, rows: Sequence[int], clips: int = 1, views: int = 1) -> Iterator[Chunk]:
     """Every sample of `rows` once, CHUNK at a time, unreadable ones set aside with their reason.
 
-    With one clip the middle of a sample that has time; with more, clips evenly spread over it.
+    With one clip the middle of a sample that has time; with more, clips evenly spread over it. `views` of each as in Modality.crops.
     """
     places = [None] if clips == 1 else [(i + 0.5) / clips for i in range(clips)]
     for start in range(0, len(rows), CHUNK):
         kept, bad, hashes = [int(row) for row in rows[start : start + CHUNK]], list[tuple[str, str]](), list[int]()
-        views = list[Tensor]()
+        seen = list[list[Tensor]]()
         for place in places:
             good, samples, worse = read_some(dataset, kept, place)
             bad += worse
             if len(good) < len(kept):  # bad in a later clip: the earlier ones go, too
                 there = [i for i, row in enumerate(kept) if row in set(good)]
-                views, hashes, kept = [view[there] for view in views], [hashes[i] for i in there] if hashes else [], good
+                seen = [[view[there] for view in clip] for clip in seen]
+                hashes, kept = [hashes[i] for i in there] if hashes else [], good
             hashes = hashes or [content(sample) for sample in samples]
             if kept:
-                views.append(modality.center(samples))
-        yield Chunk(kept, views, hashes, bad)
+                seen.append(modality.crops(samples, views))
+        yield Chunk(kept, seen, hashes, bad)
 
 
 def read_some(

@@ -44,6 +44,7 @@ def probe(
     step: int | None = None,
     seed: int = 0,
     clips: int = 1,
+    views: int = 1,
     group: str | None = None,
     held_out: Sequence[str] = (),
     attentive: Attentive | None = None,
@@ -57,7 +58,8 @@ def probe(
     Without `test` a fifth of every class of `data` is held out, and the report says so. `labels` names the questions
     to ask of data that has several; by default all. `group` is a regular expression on a sample's name, whose first
     group (a speaker, a fold) no split cuts: then whole groups are held out, those in `held_out` or about a fifth.
-    `clips` of a sample that has time are encoded instead of its middle; `attentive` is how that probe is trained.
+    `clips` of a sample that has time are encoded instead of its middle, and `views` along the longer side of images and
+    videos instead of their centre; the attentive probe averages its answers to these. `attentive` is how that probe is trained.
     The report is written to <run>/probes unless `write` is off. Progress goes to `on_event` as dicts with "kind": "probe" and a "text".
 
     Raises:
@@ -68,7 +70,9 @@ def probe(
     from openjepa.data.dataset import open_dataset
     from openjepa.engine import choose_device
 
-    settings = Settings(tuple(probes), tuple(labels or ()), pooling, layer, seed, clips, group, tuple(held_out), attentive or Attentive())
+    settings = Settings(
+        tuple(probes), tuple(labels or ()), pooling, layer, seed, clips, views, group, tuple(held_out), attentive or Attentive()
+    )
     began, folder = time.perf_counter(), Path(run_folder)
     bundles = {"encoder": load_encoder(folder, step=step), "untrained": load_encoder(folder, untrained=True)}
     for bundle in bundles.values():
@@ -106,7 +110,7 @@ def told(path: str, dataset: Readable) -> dict[str, Any]:
 def described(settings: Settings) -> dict[str, Any]:
     """Everything that decides the scores, with the constants of the protocol."""
     chosen: dict[str, Any] = {"probes": list(settings.probes), "pooling": settings.pooling, "layer": settings.layer, "seed": settings.seed}
-    chosen |= {"clips": settings.clips, "group": settings.group, "held_out": list(settings.held_out)}
+    chosen |= {"clips": settings.clips, "views": settings.views, "group": settings.group, "held_out": list(settings.held_out)}
     if settings.tokens:
         chosen["attentive"] = asdict(settings.attentive)
     return chosen | {"knn": {"k": knn.DEFAULT, "temperature": knn.TEMPERATURE, "centred": True}, "tries": fewshot.TRIES}
@@ -135,7 +139,7 @@ def score(
         warnings += remarks.groups_in_both(groups, [name_of(test, row) for row in test_rows], settings.group)
     on_event({"kind": "probe", "text": f"features of {len(train_rows)} + {len(test_rows)} samples"})
     main = bundles["encoder"]
-    patches = patch_code(main, train.dataset, train_rows, settings.clips, settings.seed) if settings.tokens else None
+    patches = patch_code(main, train.dataset, train_rows, settings) if settings.tokens else None
     here = read(bundles, train.dataset, train_rows, settings, cache_dir, patches)
     there = read(bundles, other.dataset, test_rows, settings, cache_dir, patches)
     pooled: dict[str, Sides] = dict(with_pixels(here, there, width(main), settings.seed))

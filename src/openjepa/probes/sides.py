@@ -33,6 +33,7 @@ class Settings:
     layer: int = -1  # -1 is the last
     seed: int = 0  # of the splits, of few-shot draws and of the attentive heads
     clips: int = 1  # of a sample that has time, spread evenly over it
+    views: int = 1  # of an image or a clip, spread evenly along its longer side
     group: str | None = None  # regular expression on a sample's name; its first group is never cut by a split
     held_out: tuple[str, ...] = ()  # groups to judge by; by default about a fifth of the samples in random ones
     attentive: Attentive = field(default_factory=Attentive)
@@ -47,6 +48,8 @@ class Settings:
             raise ValueError("pooling 'tokens' gives many features per image, these probes want one; take mean or last4")
         if self.clips < 1:
             raise ValueError(f"clips is {self.clips}; at least 1")
+        if self.views < 1:
+            raise ValueError(f"views is {self.views}; at least 1")
         if self.held_out and self.group is None:
             raise ValueError(f"held_out names the groups {', '.join(self.held_out)}, but group does not say which sample is in which")
 
@@ -76,26 +79,26 @@ def read(
     patches: floors.PatchCode | None = None,
 ) -> Side:
     """Features and pixels of `rows`, reading each sample once; with `patches` tokens, too."""
-    how = settings.pooling, settings.layer
-    paths = {name: cache_file(bundle, dataset, rows, *how, cache_dir, settings.clips) for name, bundle in bundles.items()}
+    how, clips, views = (settings.pooling, settings.layer), settings.clips, settings.views
+    paths = {name: cache_file(bundle, dataset, rows, *how, cache_dir, clips, views) for name, bundle in bundles.items()}
     if patches is None:
-        features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=settings.clips)
+        features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=clips, views=views)
         return side(features, pixels, {})
     token_paths: dict[str, Path | None] = dict.fromkeys([*bundles, "pixels"])
     if cache_dir is not None:
         for name, bundle in bundles.items():
-            path = cache_file(bundle, dataset, rows, "tokens", settings.layer, cache_dir, settings.clips)
+            path = cache_file(bundle, dataset, rows, "tokens", settings.layer, cache_dir, clips, views)
             token_paths[name] = path.with_suffix(".tokens") if path else None
         modality = next(iter(bundles.values())).modality
-        key = repr((VERSION, repr(modality), dataset.fingerprint, list(rows), settings.clips, patches.fingerprint))
+        key = repr((VERSION, repr(modality), dataset.fingerprint, list(rows), clips, views, patches.fingerprint))
         token_paths["pixels"] = cache_dir / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.tokens"
     found = {name: kept for name, path in token_paths.items() if (kept := token_file.load(path)) is not None}
     while True:
-        writers = {name: TokenWriter(path) for name, path in token_paths.items() if name not in found}
+        writers = {name: TokenWriter(path, settings.views) for name, path in token_paths.items() if name not in found}
         with ExitStack() as undo:  # whatever ends it, a half-written file of tokens must not stay
             for writer in writers.values():
                 undo.callback(writer.drop)
-            features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=settings.clips, writers=writers, patches=patches)
+            features, pixels = extract_all(bundles, dataset, rows, *how, paths, clips=clips, views=views, writers=writers, patches=patches)
             undo.pop_all()
         any_of = next(iter(features.values()))
         numbers = any_of.rows.tolist()
@@ -113,15 +116,16 @@ def side(features: Mapping[str, Features], pixels: Pixels, tokens: Mapping[str, 
     return Side({name: f.x for name, f in features.items()}, pixels, any_of.rows, any_of.bad, tokens)
 
 
-def patch_code(bundle: Frozen, dataset: Readable, rows: Sequence[int], clips: int, seed: int) -> floors.PatchCode | None:
+def patch_code(bundle: Frozen, dataset: Readable, rows: Sequence[int], settings: Settings) -> floors.PatchCode | None:
     """Raw patches as tokens, their axes fitted on a few training samples; None where none of them can be read."""
     some = rows[:: -(-len(rows) // CHUNK)]
-    seen = [bundle.modality.patchify(view) for chunk in chunks(dataset, bundle.modality, some, clips) if chunk.rows for view in chunk.clips]
+    read = chunks(dataset, bundle.modality, some, settings.clips, settings.views)
+    seen = [bundle.modality.patchify(view) for chunk in read if chunk.rows for view in chunk.all]
     if not seen:
         return None
     valid = None if seen[0].valid is None else torch.cat([part.valid for part in seen])
     every = Tokens(torch.cat([part.values for part in seen]), torch.cat([part.positions for part in seen]), valid)
-    return floors.patch_code(every, width(bundle), seed)
+    return floors.patch_code(every, width(bundle), settings.seed)
 
 
 def with_pixels(train: Side, test: Side, dim: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:

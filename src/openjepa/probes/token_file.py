@@ -11,7 +11,7 @@ import json
 import os
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class TokenFeatures:
     stored: Shaped[NDArray[Any], "m tokens d"]
     rows: Int[Tensor, " n"]
     valid: Bool[Tensor, "m tokens"] | None = None  # False where a ragged sample is padded
+    views: int = 1  # of each sample, whose tokens stand side by side in `stored`: samples of their own to a probe
 
     @staticmethod
     def of(x: Float[Tensor, "n tokens d"], valid: Bool[Tensor, "n tokens"] | None = None) -> "TokenFeatures":
@@ -43,31 +44,36 @@ class TokenFeatures:
 
     def __getitem__(self, which: Shaped[Tensor, " k"]) -> "TokenFeatures":
         """Some of the samples, by a boolean or by numbers; copies nothing."""
-        return TokenFeatures(self.stored, self.rows[which], self.valid)
+        return replace(self, rows=self.rows[which])
 
     @property
     def tokens(self) -> int:
-        return int(self.stored.shape[1])
+        """Of one view."""
+        return int(self.stored.shape[1]) // self.views
 
     @property
     def dim(self) -> int:
         return int(self.stored.shape[2])
 
-    def batch(self, which: Int[Tensor, " b"] | slice) -> tuple[Float[Tensor, "b tokens d"], Bool[Tensor, "b tokens"] | None]:
-        """Tokens of samples `which`, float32 unless float64 is stored, and which of them are real. Padding reads as 0."""
+    def batch(self, which: Int[Tensor, " b"] | slice) -> tuple[Float[Tensor, "bv tokens d"], Bool[Tensor, "bv tokens"] | None]:
+        """Tokens of samples `which`, float32 unless float64 is stored, and which of them are real. Padding reads as 0.
+
+        All views of the first sample, then all of the next.
+        """
         rows = self.rows[which]
-        x = torch.from_numpy(self.stored[rows.numpy()])
+        x = torch.from_numpy(self.stored[rows.numpy()]).reshape(-1, self.tokens, self.dim)
         x = x if x.dtype == torch.float64 else x.float()
         if self.valid is None:
             return x, None
-        valid = self.valid[rows]
+        valid = self.valid[rows].reshape(-1, self.tokens)
         return x.masked_fill_(~valid[..., None], 0.0), valid
 
 
 class TokenWriter:
     """Takes tokens chunk by chunk, in the order of the data, to disk; to memory where there is no `path`."""
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, views: int = 1) -> None:
+        self.views = views  # whose tokens stand side by side
         self.path, self.shape, self.count = path, (0, 0), 0
         self.values, self.valid = list[NDArray[np.float16]](), list[Tensor]()
         self.file: Any = None
@@ -117,11 +123,12 @@ class TokenWriter:
         """Finish the file; `rows` are the samples' numbers in the data set."""
         valid = torch.cat(self.valid) if self.valid else None
         if self.path is None:
-            return TokenFeatures(np.concatenate(self.values), torch.arange(self.count), valid)
+            return TokenFeatures(np.concatenate(self.values), torch.arange(self.count), valid, self.views)
         self.file.close()
         self.file = None
         told = {
             "shape": [self.count, *self.shape],
+            "views": self.views,
             "rows": list(rows),
             "bad": list(bad),
             "valid": None if valid is None else valid.int().tolist(),
@@ -137,7 +144,7 @@ class TokenWriter:
 def mapped(path: Path, told: dict[str, Any]) -> TokenFeatures:
     stored = np.memmap(path, np.float16, "r", shape=tuple(told["shape"]))
     valid = None if told["valid"] is None else torch.tensor(told["valid"], dtype=torch.bool)
-    return TokenFeatures(stored, torch.arange(len(stored)), valid)
+    return TokenFeatures(stored, torch.arange(len(stored)), valid, told.get("views", 1))
 
 
 def load(path: Path | None) -> tuple[TokenFeatures, list[int]] | None:
