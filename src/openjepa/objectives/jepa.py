@@ -18,7 +18,7 @@ from openjepa.models.ema import ema_update
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.positions import sincos
 from openjepa.models.predictor import Predictor, PredictorConfig
-from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, draw_masks, take_blocks, valid_mean
+from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, centred, draw_masks, take_blocks, valid_mean
 from openjepa.schedules import Linear
 from openjepa.tokens import Batch, Masks, Tokens
 
@@ -155,13 +155,13 @@ class JEPA(Objective):
 def per_sample(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> Float[Tensor, "b n d"]:
     """Mean 0 and std 1 of each feature over the real tokens of each sample: what all of a sample share is no goal any more."""
     if valid is None:
-        std, mean = torch.std_mean(x.float(), 1, correction=0, keepdim=True)
-        return ((x - mean) / (std + EPS)).to(x.dtype)
+        less, squares = centred(x.float(), 1)
+        return (less / ((squares / x.shape[1]).sqrt() + EPS)).to(x.dtype)
     real, count = valid[..., None], valid.sum(1)[:, None, None]
     mean = x.float().masked_fill(~real, 0).sum(1, keepdim=True) / count
-    centred = (x - mean).masked_fill(~real, 0)
-    std = (centred.square().sum(1, keepdim=True) / count).sqrt()
-    return (centred / (std + EPS)).to(x.dtype)
+    less = (x - mean).masked_fill(~real, 0)
+    std = (less.square().sum(1, keepdim=True) / count).sqrt()
+    return (less / (std + EPS)).to(x.dtype)
 
 
 def distance(

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
@@ -12,7 +11,7 @@ from openjepa.masks.samplers import Sampler
 from openjepa.modalities.modality import Modality
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.predictor import Predictor, PredictorConfig
-from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, draw_masks, take_blocks, valid_mean
+from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, centred, draw_masks, take_blocks, valid_mean
 from openjepa.tokens import Batch, Tokens
 
 
@@ -73,10 +72,10 @@ def pixel_targets(patches: Float[Tensor, "*b d"], norm_pix: bool, channels: int 
         return patches
     if channels is not None:
         cube: Tensor = patches.unflatten(-1, (-1, channels))
-        std, level = torch.std_mean(cube, -2, keepdim=True)
-        return ((cube - level) / (std + 1e-6)).flatten(-2)
-    mean, variance = patches.mean(-1, keepdim=True), patches.var(-1, keepdim=True)
-    return (patches - mean) / (variance + 1e-6).sqrt()
+        less, squares = centred(cube, -2)
+        return (less / ((squares / (cube.shape[-2] - 1)).sqrt() + 1e-6)).flatten(-2)
+    less, squares = centred(patches, -1)
+    return less / (squares / (patches.shape[-1] - 1) + 1e-6).sqrt()
 
 
 def pixel_error(guesses: Float[Tensor, "*b d"], goals: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:

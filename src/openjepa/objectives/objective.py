@@ -95,6 +95,15 @@ def draw_masks(
     return draw(sampler, modality.places(tuple(view.shape[2:])), seed, step, rows, progress, here).behind(registers)
 
 
+def centred(x: Float[Tensor, "*axes"], axis: int) -> tuple[Float[Tensor, "*axes"], Float[Tensor, "..."]]:
+    """`x` less its mean along `axis`, and the squares of that summed along it (length 1).
+
+    What torch.std_mean does, without its loop over single numbers, which takes four to thirty times as long on a CPU.
+    """
+    less = x - x.mean(axis, keepdim=True)
+    return less, less.square().sum(axis, keepdim=True)
+
+
 def valid_mean(x: Float[Tensor, "*b"], valid: Bool[Tensor, "*b"] | None) -> Float[Tensor, ""]:
     """Mean over what is no padding; 0 where all is."""
     return x.mean() if valid is None else x.masked_fill(~valid, 0).sum() / valid.sum().clamp(min=1)

@@ -44,15 +44,15 @@ mae: Run = Run(
 """Audio-MAE (arXiv:2207.06405) with the published constants but a plain decoder, at ViT-S/16; lr is 2e-4 x batch / 256."""
 
 ajepa_words: Run = Run(
-    modality=Audio(size=(48, 64), patch=(8, 16), short="repeat"),
-    objective=replace(JEPA, masks=RandomRange(low=0.5, high=0.7), union=True),
-    optimizer=ADAM,
+    modality=Audio(size=(48, 64), patch=(4, 64), short="repeat"),
+    objective=replace(JEPA, masks=RandomRange(low=0.5, high=0.7), union=True, instance_norm=True),
+    optimizer=replace(ADAM, lr=replace(ADAM.lr, peak=3e-4)),
     steps=3_000,
     batch_size=128,
 )
-"""A-JEPA on single words or other sounds of half a second, minutes on two CPU cores."""
+"""A-JEPA on single words or other sounds of half a second, minutes on two CPU cores. A token is all bands of 40 ms."""
 
-mae_words: Run = replace(ajepa_words, objective=MAEConfig(encoder=ENCODER, decoder=PREDICTOR, masks=Random(ratio=0.75)))
+mae_words: Run = replace(ajepa_words, objective=MAEConfig(encoder=ENCODER, decoder=PREDICTOR, masks=Random(ratio=0.75)), optimizer=ADAM)
 """Audio MAE at the budget of audio.ajepa_words."""
 
 ajepa_scenes: Run = replace(ajepa_words, modality=Audio(size=(240, 64), patch=(16, 16), short="repeat"), steps=1_500, batch_size=64)
