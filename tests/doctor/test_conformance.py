@@ -8,9 +8,12 @@ import torch
 
 from openjepa.cli.main import main
 from openjepa.doctor.conformance import check
+from openjepa.modalities.audio import Audio
+from openjepa.modalities.drawn import Drawn
 from openjepa.modalities.grid import Grid
 from openjepa.modalities.image import Image
 from openjepa.modalities.modality import Decoded
+from openjepa.modalities.video import Video
 from openjepa.tokens import Tokens
 from tests.data.pictures import png
 
@@ -107,6 +110,36 @@ class Padded(Lines):
         return view, other
 
 
+class Gathering(Lines):
+    def pool(self, values, valid=None, size=None):
+        return super().pool(values - values.mean(0), valid, size)
+
+
+class Short(Lines):
+    """The last token is padding, and pool counts it."""
+
+    lossy: ClassVar[str] = "padding"
+
+    def patchify(self, x):
+        found = super().patchify(x)
+        valid = torch.ones(found.values.shape[:2], dtype=torch.bool)
+        valid[:, -1] = False
+        return Tokens(found.values, found.positions, valid)
+
+    def pad(self, view):
+        other = view.clone()
+        other[..., -3:] = 5.0
+        return view, other
+
+    def pool(self, values, valid=None, size=None):
+        return values.mean(1)
+
+
+class Overdrawn(Lines):
+    def draw(self, x):
+        return Drawn(torch.zeros(1, 5, 5, 3, dtype=torch.uint8), torch.full((1, 5, 5), 4))
+
+
 class Unclean(Lines):
     def decode(self, data, at=None):
         return Decoded(torch.zeros(2, 12) if at is None else torch.ones(2, 12))
@@ -119,7 +152,11 @@ class Fragile(Lines):
         return Decoded(torch.zeros(2, 12))
 
 
-@pytest.mark.parametrize("modality", [Image(size=(32, 48), patch=(8, 8)), Lines()], ids=["image", "lines"])
+@pytest.mark.parametrize(
+    "modality",
+    [Image(size=(32, 48), patch=(8, 8)), Video(size=(4, 16, 24), patch=(2, 8, 8)), Audio(size=(16, 32), patch=(4, 16)), Lines()],
+    ids=lambda modality: type(modality).__name__,
+)
 def test_sound_modalities_keep_every_law(modality):
     faults = [str(law) for law in check(modality) if law.fault]
     assert not faults, "\n".join(faults)
@@ -138,6 +175,9 @@ def test_sound_modalities_keep_every_law(modality):
         (Cropping, "a remainder"),
         (Leaking, "no target content"),
         (Padded, "padding is invisible"),
+        (Gathering, "pool gives one row"),
+        (Short, "pool gives one row"),
+        (Overdrawn, "a view can be drawn"),
     ],
 )
 def test_a_broken_law_is_named(broken, law):

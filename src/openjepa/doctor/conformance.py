@@ -63,6 +63,8 @@ def check(modality: Modality, samples: Sequence[Tensor] | None = None, files: Se
         ("no target content reaches the context", lambda: leak(modality, view)),
         ("padding is invisible", lambda: padding(modality, view)),
         ("every place is sometimes context and sometimes target", lambda: coverage(modality)),
+        ("pool gives one row of features per view, from its own real tokens", lambda: pooling(modality, view)),
+        ("a view can be drawn, each pixel of a token that there is", lambda: drawing(modality, view)),
     ]
     return [hold(law, look) for law, look in laws]
 
@@ -235,6 +237,41 @@ def coverage(modality: Modality) -> str:
         never = total - len(torch.unique(index))
         need(never == 0, f"{never} of {total} places were never {name} in {DRAWS} masks")
     return f"{DRAWS} masks of {total} places"
+
+
+def pooling(modality: Modality, view: Tensor) -> str:
+    found = modality.patchify(view)
+    values = torch.randn((*found.values.shape[:2], 8), generator=torch.Generator().manual_seed(SEED))
+    size = tuple(view.shape[2:])
+    pooled = modality.pool(values, found.valid, size)
+    need(
+        pooled.ndim == 2 and len(pooled) == len(view), f"pool gives {list(pooled.shape)} for {len(view)} views; [views features] is wanted"
+    )
+    need(bool(pooled.isfinite().all()), "pool gives numbers that are not finite")
+    alone = modality.pool(values[1:2], None if found.valid is None else found.valid[1:2], size)
+    need(torch.allclose(alone, pooled[1:2], atol=1e-5), "a view's pooled features depend on the others in its batch")
+    if found.valid is not None:
+        other = modality.pool(values.masked_fill(~found.valid[..., None], 5.0), found.valid, size)
+        need(torch.allclose(other, pooled, atol=1e-5), "pool counts tokens that are padding; leave out those where `valid` is False")
+    return f"{pooled.shape[1] // 8} x the width of a token"
+
+
+def drawing(modality: Modality, view: Tensor) -> str:
+    if type(modality).draw is Modality.draw:
+        return "not drawn: reports and the doctor show no pictures; give it a method draw(x) -> Drawn"
+    drawn = modality.draw(view[0])
+    frames, shows = drawn.frames, drawn.tokens
+    need(
+        frames.dtype == torch.uint8 and frames.ndim == 4 and frames.shape[3] == 3,
+        f"draw gives frames {frames.dtype} {list(frames.shape)}; uint8 [frames height width 3] is wanted",
+    )
+    need(shows.shape == frames.shape[:3], f"draw gives tokens {list(shows.shape)} for frames {list(frames.shape)}; one per pixel is wanted")
+    total = modality.patchify(view[:1]).values.shape[1]
+    low, high = int(shows.min()), int(shows.max())
+    need(low >= -1 and high < total, f"draw shows tokens {low} to {high}; there are 0 to {total - 1}, and -1 for pixels of none")
+    seen = len(torch.unique(shows[shows >= 0]))
+    need(seen > 0, "draw shows no token")
+    return f"{seen} of {total} tokens in {len(frames)} pictures of {frames.shape[1]} x {frames.shape[2]}"
 
 
 def broken(checks: Sequence[Check]) -> Iterator[Check]:

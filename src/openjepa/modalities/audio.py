@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Shaped
 from torch import Tensor
 
-from openjepa.draws import Rows, uniform
+from openjepa.draws import Rows, key, uniform
 from openjepa.modalities import sound
 from openjepa.modalities.drawn import Drawn
 from openjepa.modalities.fbank import fbank, frame_samples
@@ -115,6 +115,11 @@ class Audio(Grid):
     def center(self, samples: Sequence[Tensor] | Tensor, size: tuple[int, ...] | None = None) -> Float32[Tensor, "b 1 t f"]:
         """Normalised views of the sounds as they are; of longer ones than a view, the middle."""
         return self.views(samples, size or self.size, [1.0] * len(samples), [0.0] * len(samples))
+
+    def example(self, seed: int, row: int) -> Float32[Tensor, "1 n"]:
+        """Made noise, a little longer than a view."""
+        generator = torch.Generator().manual_seed(key(seed, row, "example") % 2**63)
+        return 0.1 * torch.randn(1, self.samples(self.size[0]) + 77, generator=generator)
 
     def views(
         self, samples: Sequence[Tensor] | Tensor, size: tuple[int, ...], gains: Sequence[float], begins: Sequence[float]

@@ -94,7 +94,7 @@ mae_motion: Run = replace(
 vjepa_clips: Run = replace(
     vjepa_motion,
     modality=Video(size=(8, 64, 64), patch=(2, 16, 16), fps=8.0, crop_scale=(0.5, 1.0)),
-    objective=replace(_JEPA, masks=_MASKS),
+    objective=replace(_JEPA, masks=_MASKS, instance_norm=True),
     optimizer=ADAM,
     data=DataConfig(),
     steps=1_000,
