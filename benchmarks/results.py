@@ -1,14 +1,16 @@
-"""Rows of results.jsonl: from finished run folders, and to the table in README.md.
+"""Rows of results.jsonl: from finished run folders, and to the tables in docs/results.md and README.md.
 
     python -m benchmarks.results add runs/a runs/b     one row per question, split and probe of the probe files
-    python -m benchmarks.results table [--write]       the table, or the README with it
+    python -m benchmarks.results table [--write]       the whole table, or the documents with theirs
 
+The README shows the main question of each data set for recipes as they are; docs/results.md every row, also of what did not work.
 A row holds what was scored, its floors and the two commands, so that a number in a document can be
 traced and repeated. Nothing is typed by hand.
 """
 
 import argparse
 import json
+import re
 import shlex
 import statistics
 import sys
@@ -19,11 +21,13 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "src/openjepa/recipes/results.jsonl"
-README = ROOT / "README.md"
+README, EVERY = ROOT / "README.md", ROOT / "docs/results.md"
 BEGIN, END = "<!-- results: made by `python -m benchmarks.results table --write` -->", "<!-- end of results -->"
 UNTOLD = frozenset(
     ["--data", "--out", "--seed", "--exclude", "--workers", "--device", "--precision", "--save-every", "--keep-last", "--log-every"]
 )
+KINDS = ("image", "video", "audio", "series", "raw")  # of recipes, in the order of the tables
+HOW = ("--pooling", "--layer", "--clips", "--views", "--attentive-depth")  # options of a probe that its row shows
 FLOORS = ("untrained", "pixels", "summary", "chance")
 
 Row = dict[str, Any]
@@ -81,7 +85,11 @@ def probe_command(report: Row) -> str:
     words += [] if report["test"]["held_out"] else ["--test", report["test"]["path"]]
     words += ["--group", settings["group"]] if settings.get("group") else []
     words += ["--held-out", *settings["held_out"]] if settings.get("held_out") else []
-    words += ["--clips", str(settings["clips"])] if settings.get("clips", 1) > 1 else []
+    words += ["--pooling", settings["pooling"]] if settings.get("pooling", "mean") != "mean" else []
+    words += ["--layer", str(settings["layer"])] if settings.get("layer", -1) != -1 else []
+    words += [word for name in ("clips", "views") if settings.get(name, 1) > 1 for word in (f"--{name}", str(settings[name]))]
+    depth = settings.get("attentive", {}).get("depth", 1)
+    words += ["--attentive-depth", str(depth)] if depth > 1 else []
     words += [] if settings["probes"] == ["knn", "linear"] else ["--probes", *settings["probes"]]
     return shlex.join(words)
 
@@ -108,7 +116,7 @@ def add(runs: Iterable[Path], folders: Sequence[Path] = ()) -> list[Row]:
 
 def put(rows: Iterable[Row]) -> list[Row]:
     """Write rows, in place of older ones of the same."""
-    names = ("kind", "recipe", "seed", "step", "train", "data", "test", "held_out", "label", "probe", "command")
+    names = ("kind", "recipe", "seed", "step", "train", "data", "test", "held_out", "label", "probe", "command", "probe_command")
     found = {json.dumps([row[n] for n in names]): row for row in rows}
     fresh = list(found.values())  # of several probes of one run with the same settings the newest
     keys = [[row[n] for n in names] for row in fresh]
@@ -122,12 +130,12 @@ def table(rows: Sequence[Row]) -> str:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.get("kind") == "probe":
-            groups.setdefault((row["recipe"], changed(row), data_name(row), row["label"], row["probe"]), []).append(row)
+            groups.setdefault((row["recipe"], changed(row), data_name(row), row["label"], probe_name(row)), []).append(row)
     if not groups:
         return "No measured rows yet: `src/openjepa/recipes/results.jsonl` is empty."
     head = ["recipe", "data", "question", "probe", "frozen encoder", *FLOORS, "seeds", "splits", "minutes", "verdict"]
     lines = [head, ["---"] * len(head)]
-    for (recipe, settings, data, label, probe), same in groups.items():
+    for (recipe, settings, data, label, probe), same in sorted(groups.items(), key=place):
         floors = [percent([r["floors"][f] for r in same if f in r["floors"]]) for f in FLOORS]
         took = f"{statistics.mean(r['minutes'] for r in same):.1f}"
         verdicts = ", ".join(dict.fromkeys(r["verdict"] for r in same))
@@ -138,10 +146,38 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def place(group: tuple[tuple[Any, ...], list[Row]]) -> tuple[Any, ...]:
+    """Where rows of the table stand: by kind and data, recipes as they are first; questions in the order in which they were asked."""
+    recipe, settings, data, _, _ = group[0]
+    return KINDS.index(re.split(r"\W", recipe)[0]), data, bool(settings), recipe, settings
+
+
+def main_rows(rows: Sequence[Row]) -> list[Row]:
+    """Rows of the first question of each data set, of recipes as they are, or with the fewest changes there are."""
+    first: dict[str, str] = {}
+    fewest: dict[tuple[str, str], int] = {}
+    for row in rows:
+        first.setdefault(data_name(row), row["label"])
+        where = row["recipe"], data_name(row)
+        fewest[where] = min(len(changed(row)), fewest.get(where, sys.maxsize))
+    return [row for row in rows if row["label"] == first[data_name(row)] and len(changed(row)) == fewest[row["recipe"], data_name(row)]]
+
+
 def data_name(row: Row) -> str:
-    """What was probed, without its settings and its split."""
-    path = str(row["data"]).partition("?")[0].partition("::")[0]
-    return path if path.startswith("world:") else Path(path).stem.removesuffix("_TRAIN")
+    """What was probed, without its split; with what was changed in it after training, such as the order of frames."""
+    path, _, settings = str(row["data"]).partition("?")
+    trained = set(str(row["train"]).partition("?")[2].split("&"))
+    more = [word for word in settings.split("&") if word and word not in trained and not word.startswith(("count=", "seed="))]
+    where = Path(path.partition("::")[0])
+    if path.startswith("world:"):
+        return " ".join([path, *more])
+    return where.parent.name if where.stem == "train" else where.stem.removesuffix("_TRAIN")
+
+
+def probe_name(row: Row) -> str:
+    """The probe, with what is not usual about it."""
+    words = shlex.split(row["probe_command"])
+    return " ".join([row["probe"], *(f"`{name} {words[words.index(name) + 1]}`" for name in HOW if name in words)])
 
 
 def changed(row: Row) -> str:
@@ -166,11 +202,13 @@ def percent(shares: Sequence[float]) -> str:
     return text + (f" ± {100 * statistics.stdev(shares):.1f}" if len(set(shares)) > 1 else "")
 
 
-def readme_with(text: str) -> str:
-    """README.md with `text` between its markers."""
-    before, _, rest = README.read_text().partition(BEGIN)
+def with_table(document: Path) -> str:
+    """A document with its table between the markers."""
+    rows = read()
+    text = table(main_rows(rows) if document == README else rows)
+    before, _, rest = document.read_text().partition(BEGIN)
     _, end, after = rest.partition(END)
-    assert end, f"README.md has no {BEGIN} ... {END}"
+    assert end, f"{document} has no {BEGIN} ... {END}"
     return f"{before}{BEGIN}\n{text}\n{END}{after}"
 
 
@@ -189,7 +227,8 @@ def main() -> int:
             print(f"error: {error}", file=sys.stderr)
             return 2
     elif options.write:
-        README.write_text(readme_with(table(read())))
+        for document in (README, EVERY):
+            document.write_text(with_table(document))
     else:
         print(table(read()))
     return 0

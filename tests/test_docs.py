@@ -76,8 +76,9 @@ def test_errors_in_the_catalogue_are_raised_somewhere(phrase: str):
     assert any(pattern.search(" ".join(path.read_text().split())) for path in (ROOT / "src").rglob("*.py")), phrase
 
 
-def test_readme_table_is_made_from_results():
-    assert results.readme_with(results.table(results.read())) == results.README.read_text(), "python -m benchmarks.results table --write"
+@pytest.mark.parametrize("document", [results.README, results.EVERY], ids=lambda path: path.name)
+def test_readme_table_is_made_from_results(document):
+    assert results.with_table(document) == document.read_text(), "python -m benchmarks.results table --write"
 
 
 def test_python_in_documents_is_what_the_package_offers():
