@@ -29,6 +29,7 @@ MAY = {
     "train": {"interrupt", "opening", *RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},  # never probes: labels stay out
     "report": {*RUN, "data", "metrics", "health", "frozen", "checkpoint", "probes"},
     "doctor": {*RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},
+    "interop": {*RUN, "frozen", "checkpoint"},
     "recipes": RUN,
 }
 FREE = {"cli", "__init__", "__main__"}

@@ -15,14 +15,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 
 from openjepa.frozen import FrozenEncoder
@@ -31,6 +32,17 @@ from openjepa.objectives.objective import Objective
 from openjepa.run import Run, from_dict
 
 FORMAT = 1
+DTYPES = {  # safetensors' names
+    torch.float64: "F64",
+    torch.int64: "I64",
+    torch.float32: "F32",
+    torch.int32: "I32",
+    torch.bfloat16: "BF16",
+    torch.float16: "F16",
+    torch.uint8: "U8",
+    torch.bool: "BOOL",
+}
+WIDTHS = {dtype: dtype.itemsize for dtype in DTYPES}
 
 
 class Damaged(ValueError):
@@ -46,7 +58,7 @@ class RunFolder:
     info: dict[str, Any]  # run.json
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
     """Write under a temporary name, fsync, rename: a reader sees the old file or the new one.
 
     OSError (disk full, no permission) passes through, after the temporary file is removed.
@@ -54,7 +66,8 @@ def write_atomic(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(data)
+            for part in [data] if isinstance(data, bytes) else data:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -93,11 +106,30 @@ def save_checkpoint(folder: Path, step: int, objective: Objective, optimizer: to
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor]) -> str:
-    """One safetensors file, atomically. Returns its sha256."""
-    content = {name: value.detach().cpu().contiguous() for name, value in state.items()}
-    data = save(content, metadata={"format": "pt", "openjepa": str(FORMAT)})
-    write_atomic(path, data)
-    return hashlib.sha256(data).hexdigest()
+    """One safetensors file, atomically, a tensor at a time: a large model is never in memory twice. Returns its sha256."""
+    header: dict[str, Any] = {"__metadata__": {"format": "pt", "openjepa": str(FORMAT)}}
+    end, digest = 0, hashlib.sha256()
+    known = {name: (value.dtype, list(value.shape)) for name, value in state.items()}
+    for name in sorted(known, key=lambda name: (-WIDTHS[known[name][0]], name)):  # wide ones first: all stay aligned
+        dtype, shape = known[name]
+        begin, end = end, end + prod(shape) * WIDTHS[dtype]
+        header[name] = {"dtype": DTYPES[dtype], "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        yield len(text).to_bytes(8, "little") + text
+        for name in header:
+            if name != "__metadata__":
+                yield state[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+
+    def hashed() -> Iterator[bytes | memoryview]:
+        for piece in pieces():
+            digest.update(piece)
+            yield piece
+
+    write_atomic(path, hashed())
+    return digest.hexdigest()
 
 
 def optimizer_state(objective: Objective, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -208,7 +240,10 @@ def load_objective(folder: str | Path, step: int | None = None) -> Objective:
     """The whole objective in float32 and eval mode: encoder, predictor, target encoder."""
     opened = load_run(folder)
     objective = opened.run.objective.build(opened.run.modality)
-    objective.load_state_dict(load_tensors(pick(opened.path, step) / "objective.safetensors"))
+    path = pick(opened.path, step) / "objective.safetensors"
+    if not path.exists() and "source" in opened.info:
+        raise ValueError(f"{folder} holds an encoder alone, for its source had no predictor; it can be probed and used, not trained on")
+    objective.load_state_dict(load_tensors(path))
     return objective.eval()
 
 
@@ -220,7 +255,10 @@ def load_encoder(folder: str | Path, *, step: int | None = None, untrained: bool
     """
     opened = load_run(folder)
     path = opened.path / "untrained" if untrained else pick(opened.path, step)
-    encoder = Encoder(opened.run.objective.encoder, opened.run.modality.patch_dim)
-    encoder.load_state_dict(load_tensors(path / "encoder.safetensors"))
+    with torch.random.fork_rng([]):  # weights of others come without their untrained encoder: then one of its kind
+        torch.manual_seed(opened.run.seed)
+        encoder = Encoder(opened.run.objective.encoder, opened.run.modality.patch_dim)
+    if not (untrained and not path.exists() and "source" in opened.info):
+        encoder.load_state_dict(load_tensors(path / "encoder.safetensors"))
     encoder.eval().requires_grad_(False)
     return FrozenEncoder(encoder, opened.run.modality, opened.run, 0 if untrained else int(path.name), path)

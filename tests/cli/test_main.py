@@ -87,6 +87,7 @@ def test_version(capsys):
         (["train", "image.ijepa", "--data", "nowhere"], "nowhere", ""),
         (["probe"], "RUN is missing", "--help"),
         (["probe", "runs/a"], "--data is missing", "--help"),
+        (["probe", "runs/a", "--dtaa", "x"], "no option --dtaa", "did you mean --data?"),
         (["probe", "nowhere", "--data", "x"], "no run folder nowhere", ""),
         (["runs", "shwo", "a"], "shwo", "did you mean show?"),
         (["doctor", "image.mea"], "no recipe 'image.mea'", "did you mean 'image.mae'?"),

@@ -13,6 +13,7 @@ COMMANDS = {
     "probe": "score a frozen encoder beside chance, pixels and its untrained self",
     "runs": "list runs, or show one",
     "doctor": "look at machine, data, masks, memory and speed before spending anything",
+    "convert": "take in weights of others, or write ours in their form",
     "report": "write report.html of a run",
     "new": "write a commented template: new modality NAME",
 }

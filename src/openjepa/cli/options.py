@@ -59,6 +59,22 @@ class TrainOptions(Common):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ConvertOptions(Common):
+    """Take in weights of others, strictly, or write ours in their form. What goes out is read again and compared."""
+
+    source: Annotated[str, Positional, arg(metavar="SOURCE")]  # checkpoint of the authors, Hugging Face folder or id, run or bundle of ours
+    out: Path  # new folder or file
+    to: Literal["bundle", "hf", "official", "onnx", "torch-export"] = "bundle"  # bundle: a folder that every command here takes
+    which: Literal["target", "context"] = "target"  # encoder that a bundle exports, where a file has both; the papers evaluate target
+    family: Annotated[Literal["ijepa", "vjepa", "vjepa2", "mae"] | None, arg(help_behavior_hint="")] = None  # where a file does not tell
+    heads: Count = None  # attention heads of the encoder, where its width is none that was released
+    predictor_heads: Count = None  # of the predictor or decoder; by default as released
+    size: Annotated[tuple[int, int] | None, arg(metavar="H W", help_behavior_hint="")] = None  # of a view, other than the stored one
+    frames: Count = None  # of a view, where a file does not tell
+    step: Count = None  # of the checkpoint, of a run of ours; by default the newest
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProbeOptions(Common):
     """Score a frozen encoder on labelled samples, beside chance, pixels and its untrained self."""
 

@@ -77,7 +77,13 @@ def parse(
     except SystemExit as stopped:
         if not stopped.code:
             raise
-    raise complaint(said.getvalue())
+    found = complaint(said.getvalue())
+    flag = str(found).removesuffix(" is missing")
+    for word in words if flag.startswith("--") and flag != str(found) else ():  # what is missing is often there, misspelt
+        name = word.partition("=")[0]
+        if name.startswith("--") and name != flag and difflib.get_close_matches(name, [flag], 1, 0.7):
+            raise Usage(f"no option {name}", f"did you mean {flag}?")
+    raise found
 
 
 def complaint(box: str) -> Usage:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, replace
 
+import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor, nn
 
@@ -13,7 +15,7 @@ from openjepa.tokens import Tokens
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
-    """A vision transformer without class token (ViT, arXiv:2010.11929), as I-JEPA uses it."""
+    """A vision transformer (ViT, arXiv:2010.11929), by default without class token, as I-JEPA uses it."""
 
     dim: int = 384
     depth: int = 12
@@ -25,7 +27,13 @@ class EncoderConfig:
     rope_style: Style = "interleaved"  # official: the angles of V-JEPA 2's released weights, see models/rope.py
     init_std: float | None = 0.02  # of linear weights; None: Xavier-uniform, as MAE
     init_rescale: bool = False  # divide residual branches by sqrt(2 layer); I-JEPA's training undoes it
+    norm_eps: float = 1e-6  # of every layer norm
+    class_token: bool = False  # one more token that the others may attend to, learnt and without a place, as MAE's; no feature by itself
     checkpointing: bool = False  # recompute activations in backward: less memory, about a third more time
+
+    def __post_init__(self) -> None:
+        if self.class_token and self.position != "sincos":
+            raise ValueError(f"class_token goes with position='sincos' alone, not {self.position!r}: rope has no place for it; drop one")
 
 
 SIZES: dict[str, EncoderConfig] = {
@@ -55,16 +63,27 @@ class Encoder(nn.Module):
         super().__init__()
         self.config, self.dim = config, config.dim
         self.embed = nn.Linear(patch_dim, config.dim)
-        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.mlp) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.dim, eps=1e-6)
+        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.mlp, config.norm_eps) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         initialise(self, config.init_std, config.init_rescale)
+        if config.class_token:
+            self.class_token = nn.Parameter(torch.empty(1, 1, config.dim).normal_(std=0.02))
 
     def forward(self, patches: Tokens) -> Tokens:
         """Features of the last layer, after the final norm."""
         return Tokens(self.layers(patches, 1)[-1], patches.positions, patches.valid)
 
+    def classed(self, patches: Tokens) -> tuple[Tokens, Float[Tensor, "b c d"]]:
+        """As forward, and the class token (c = 1) where there is one (else c = 0)."""
+        x, first = self.outputs(patches, 1)[-1], int(self.config.class_token)
+        return Tokens(x[:, first:], patches.positions, patches.valid), x[:, :first]
+
     def layers(self, patches: Tokens, last: int) -> list[Float[Tensor, "b n d"]]:
         """Outputs of the last `last` blocks, each through the final norm; [-1] is what forward returns."""
+        return [x[:, int(self.config.class_token) :] for x in self.outputs(patches, last)]
+
+    def outputs(self, patches: Tokens, last: int) -> list[Float[Tensor, "b m d"]]:
+        """As `layers`, behind the class token where there is one."""
         if not 1 <= last <= len(self.blocks):
             raise ValueError(f"asked for the last {last} layers of an encoder that has {len(self.blocks)}")
         patches = patches.blank()
@@ -75,6 +94,9 @@ class Encoder(nn.Module):
         else:
             code = sincos(patches.positions, self.dim, self.config.position_order)
             x = x + (self.config.position_scale * code).to(x.dtype)
+        if self.config.class_token:
+            x = torch.cat([self.class_token.expand(len(x), -1, -1), x], 1)
+            keys = None if keys is None else F.pad(keys, (1, 0), value=True)
         outputs = []
         for i, block in enumerate(self.blocks):
             x = run(block, x, self.config.checkpointing and self.training, None, rope, keys)

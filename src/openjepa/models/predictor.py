@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32, Shaped
 from torch import Tensor, nn
 
@@ -28,6 +29,7 @@ class PredictorConfig:
     init_std: float | None = 0.02  # of linear weights; None: Xavier-uniform, as MAE
     init_rescale: bool = False
     zero_mask_token: bool = False  # mask tokens start at 0, as V-JEPA's; else N(0, init_std)
+    norm_eps: float = 1e-6  # of every layer norm
     checkpointing: bool = False
 
 
@@ -39,8 +41,8 @@ class Predictor(nn.Module):
         self.config = config
         self.embed = nn.Linear(context_dim, config.dim)
         self.mask_token = nn.Parameter(torch.zeros(mask_tokens, 1, config.dim))  # one per mask configuration
-        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.mlp) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.dim, eps=1e-6)
+        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.mlp, config.norm_eps) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.dim, eps=config.norm_eps)
         self.proj = nn.Linear(config.dim, out_dim)
         initialise(self, config.init_std, config.init_rescale)
         if not config.zero_mask_token:
@@ -52,8 +54,11 @@ class Predictor(nn.Module):
         where: Float32[Tensor, "b blocks t axes"],
         valid: Bool[Tensor, "b blocks t"] | None = None,
         token: int = 0,
+        placeless: Float[Tensor, "b c d"] | None = None,
     ) -> Float[Tensor, "b blocks t out"]:
         """Each block of places is answered on its own from the same context, all in one batched call.
+
+        `placeless` is more context without a place: the encoder's class token.
 
         `valid` is False where a block of places is padded: no answer depends on such a place. `token`
         says which mask token asks.
@@ -70,8 +75,11 @@ class Predictor(nn.Module):
         else:
             known = known + self.code(context.positions, known.dtype)
             asked = asked + self.code(places, known.dtype)
-        x = torch.cat([for_each(known, blocks), asked], 1)
         keys = attended(real(context, valid, blocks, t))
+        if placeless is not None and placeless.shape[1]:
+            known = torch.cat([self.embed(placeless), known], 1)
+            keys = None if keys is None else F.pad(keys, (placeless.shape[1], 0), value=True)
+        x = torch.cat([for_each(known, blocks), asked], 1)
         recompute = self.config.checkpointing and self.training
         for block in self.blocks[:-1]:
             x = run(block, x, recompute, None, rope, keys)

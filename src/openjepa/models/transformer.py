@@ -37,18 +37,18 @@ def attended(valid: Bool[Tensor, "b n"] | None) -> Bool[Tensor, "b 1 1 n"] | Non
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)); layer norm with eps 1e-6, exact GELU.
+    """x + attention(norm(x)), then x + mlp(norm(x)); exact GELU.
 
     Plain tensors in and out: the unit that torch.compile and FSDP see.
     """
 
-    def __init__(self, dim: int, heads: int, mlp: float) -> None:
+    def __init__(self, dim: int, heads: int, mlp: float, eps: float = 1e-6) -> None:
         super().__init__()
         if dim % heads:
             raise ValueError(f"width {dim} does not split into {heads} heads; choose a divisor of {dim}")
         hidden = round(dim * mlp)
         self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=eps), nn.LayerNorm(dim, eps=eps)
         self.qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
         self.fc1, self.fc2 = nn.Linear(dim, hidden), nn.Linear(hidden, dim)
 

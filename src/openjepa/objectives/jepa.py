@@ -42,11 +42,18 @@ class JEPAConfig:
     # before that, each layer less the mean of its sample's tokens, over their std (EAT, arXiv:2401.03497; WavJEPA, 2509.23238)
     instance_norm: bool = False
     balance: float | None = None  # content over position std after the patch embedding, set on the first batch
+    # ---- to hold released weights
+    mask_tokens: int | None = None  # of the predictor; None: one per mask configuration. V-JEPA 2's weights have 10
+    shared_mask_token: bool = False  # all configurations ask with the first one, as in V-JEPA 2's training code
     stop_gradient: bool = True  # False collapses: kept to show that health says so
 
     def __post_init__(self) -> None:
         if not self.samplers:
             raise ValueError("masks is empty; give at least one sampler, such as Blocks()")
+        if self.mask_tokens is not None and self.mask_tokens < (1 if self.shared_mask_token else len(self.samplers)):
+            raise ValueError(
+                f"mask_tokens is {self.mask_tokens} for {len(self.samplers)} mask configurations; give as many, or shared_mask_token"
+            )
         if self.balance is not None and self.encoder.position != "sincos":
             raise ValueError(
                 f"balance weighs content against an added position code; position={self.encoder.position!r} adds none: drop balance"
@@ -82,7 +89,7 @@ class JEPA(Objective):
         super().__init__()
         self.config, self.modality = config, modality
         self.encoder = Encoder(config.encoder, modality.patch_dim)
-        self.predictor = Predictor(config.predictor, self.encoder.dim, self.encoder.dim, len(config.samplers))
+        self.predictor = Predictor(config.predictor, self.encoder.dim, self.encoder.dim, config.mask_tokens or len(config.samplers))
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
 
     @torch.no_grad()
@@ -117,7 +124,7 @@ class JEPA(Objective):
     ) -> Prediction:
         context: Tokens = self.encoder(patches.take(masks.context, masks.context_valid))
         where, valid = asked(patches, masks)
-        guesses = self.predictor(context, where, valid, token)
+        guesses = self.predictor(context, where, valid, 0 if self.config.shared_mask_token else token)
         return Prediction(context, guesses, take_blocks(normed, masks.targets), where, masks, goals, valid, patches.valid)
 
     def targets(self, patches: Tokens) -> Float[Tensor, "b n d"]:

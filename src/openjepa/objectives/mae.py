@@ -12,7 +12,7 @@ from openjepa.modalities.modality import Modality
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.predictor import Predictor, PredictorConfig
 from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, centred, draw_masks, take_blocks, valid_mean
-from openjepa.tokens import Batch, Tokens
+from openjepa.tokens import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +50,11 @@ class MAE(Objective):
 
     def predict(self, batch: Batch) -> Prediction:
         patches, (masks,) = self.modality.patchify(batch.views[0]).blank(), batch.masks
-        context: Tokens = self.encoder(patches.take(masks.context, masks.context_valid))
+        context, classes = self.encoder.classed(patches.take(masks.context, masks.context_valid))
         where, valid = asked(patches, masks)
         channels = self.modality.channels if self.config.per_channel else None
         goals = pixel_targets(take_blocks(patches.values, masks.targets), self.config.norm_pix, channels)
-        return Prediction(context, self.decoder(context, where, valid), goals, where, masks, valid=valid)
+        return Prediction(context, self.decoder(context, where, valid, placeless=classes), goals, where, masks, valid=valid)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
         """Mean squared error over the hidden patches, in float32."""

@@ -1,0 +1,263 @@
+"""The authors' layouts come in strictly, compute the official numbers, and go out again to the bit."""
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+import openjepa
+from openjepa import recipes
+from openjepa.checkpoint import load_encoder, load_objective, load_run
+from openjepa.cli.main import main
+from openjepa.interop.convert import convert
+from openjepa.interop.families import Asked
+from openjepa.interop.key_report import Mismatch
+from openjepa.objectives.objective import take_blocks
+from tests.interop import theirs
+from tests.models import test_golden_ijepa as a1
+from tests.models import test_golden_vjepa as a2
+
+HEADS = {"ijepa": Asked(heads=3, which="context"), "vjepa": Asked(heads=3, which="context"), "mae": Asked(heads=3, predictor_heads=3)}
+HEADS["vjepa2"] = Asked(heads=3, predictor_heads=1, which="context", size=(64, 64), frames=4)
+FAMILIES = ("ijepa", "vjepa", "vjepa2", "mae")
+
+
+def taken(tmp_path, family, asked=None, **changes):
+    path = theirs.saved(tmp_path / "w.pth.tar", family, **changes)
+    return convert(path, tmp_path / "bundle", asked=asked or HEADS[family], recipe=recipes.load)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_file_becomes_an_encoder_of_its_own_kind(tmp_path, family):
+    found = taken(tmp_path, family)
+    assert found.family == family and not found.report["missing"] and not found.report["unexpected"]
+    run = load_run(found.path).run
+    assert run.modality.size == ((64, 64) if family in ("ijepa", "mae") else (4, 64, 64))
+    encoder = load_encoder(found.path)
+    x = torch.randint(0, 256, (2, 3, *run.modality.size), dtype=torch.uint8)
+    assert encoder.encode(x).tokens.shape == (2, 16 if len(run.modality.size) == 2 else 32, 48)
+    other = load_encoder(found.path, untrained=True)
+    assert not torch.equal(other.encode(x).tokens, encoder.encode(x).tokens)
+    assert "CC-BY-NC" in (found.path / "README.md").read_text() or family == "vjepa2"
+
+
+@torch.no_grad()
+def test_ijepa_through_the_converter_computes_golden_a1(tmp_path):
+    objective = load_objective(taken(tmp_path, "ijepa").path)
+    encoder, predictor = objective.encoder, objective.predictor
+    patches = a1.GRID.patchify(a1.wave(2, 3, 64, 64))
+    a1.check(
+        encoder(patches).values,
+        (2, 16, 48),
+        -1.84716,
+        0.808974,
+        [-0.908, 0.22773, -0.5226, -0.14634],
+        [-0.55444, 2.15085, -0.05564, 1.20359],
+    )
+    goals = F.layer_norm(encoder(patches).values, (48,))
+    answers, wanted = [], []
+    for p in (a1.P0, a1.P1):
+        for e in (a1.E0, a1.E1):
+            where = torch.tensor(p)[:, None]
+            answers.append(predictor(encoder(patches.take(torch.tensor(e))), take_blocks(patches.positions, where))[:, 0])
+            wanted.append(take_blocks(goals, where)[:, 0])
+    found = torch.cat(answers)
+    a1.check(found, (8, 3, 48), 26.11140, 0.560505, [0.78272, 0.31437, -0.84537, 0.69769], [0.17674, -0.82683, 0.71695, 0.40022])
+    assert abs(F.smooth_l1_loss(found, torch.cat(wanted)).item() - 0.5395914) < 1e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("family", "position"), [("vjepa", "sincos"), ("vjepa2", "rope")])
+def test_vjepa_through_the_converter_computes_goldens_a2_and_a3(tmp_path, family, position):
+    objective = load_objective(taken(tmp_path, family).path)
+    patches = a2.GRID.patchify(a2.wave(2, 3, 4, 64, 64))
+    whole, part = a2.ENCODER[position]
+    a2.check(objective.encoder(patches).values, (2, 32, 48), *whole)
+    context, where = objective.encoder(patches.take(a2.E)), patches.take(a2.P).positions[:, None]
+    a2.check(context.values, (2, 5, 48), *part)
+    for token, wanted in enumerate(a2.PREDICTOR[position]):
+        a2.check(objective.predictor(context, where, token=token)[:, 0], (2, 3, 48), *wanted)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_official_to_ours_to_official_is_the_same_to_the_bit(tmp_path, family):
+    first = theirs.checkpoint(family)
+    taken(tmp_path, family)
+    back = convert(tmp_path / "bundle", tmp_path / "back.pth.tar", "official", recipe=recipes.load)
+    assert back.difference == 0
+    again = torch.load(tmp_path / "back.pth.tar", weights_only=True)
+    for part in ("model",) if family == "mae" else ("encoder", "target_encoder", "predictor"):
+        assert first[part].keys() == again[part].keys()
+        for name, value in first[part].items():
+            if "pos_embed" in name:
+                torch.testing.assert_close(again[part][name], value, atol=1e-6, rtol=0)
+            else:
+                assert torch.equal(again[part][name], value), name
+
+
+def test_target_or_context_encoder_is_a_choice(tmp_path):
+    path, saved = theirs.saved(tmp_path / "w.pth.tar", "ijepa"), theirs.checkpoint("ijepa")
+    for which, part in (("target", "target_encoder"), ("context", "encoder")):
+        found = convert(path, tmp_path / which, asked=Asked(heads=3, which=which), recipe=recipes.load)
+        kept = load_encoder(found.path).encoder.blocks[1].qkv.weight
+        assert torch.equal(kept, saved[part]["module.blocks.1.attn.qkv.weight"])
+        assert load_run(found.path).info["source"]["exported"] == which
+
+
+def test_a_position_table_of_another_size_is_computed_when_asked(tmp_path):
+    found = taken(tmp_path, "ijepa", Asked(heads=3, size=(96, 32)))
+    assert load_run(found.path).run.modality.size == (96, 32)
+    assert load_encoder(found.path).encode(torch.zeros(1, 3, 96, 32, dtype=torch.uint8)).tokens.shape == (1, 12, 48)
+
+
+def refused(path, out, asked=None, **kind):
+    with pytest.raises(ValueError, match=kind["match"]) as error:
+        convert(path, out, asked=asked or Asked(heads=3), recipe=recipes.load)
+    assert not out.exists()
+    return error.value
+
+
+def test_half_a_checkpoint_is_refused_by_name(tmp_path):
+    saved = theirs.checkpoint("ijepa")
+    for name in [name for name in saved["predictor"] if "blocks.0" in name]:
+        del saved["predictor"][name]
+    torch.save(saved, tmp_path / "w.pth")
+    error = refused(tmp_path / "w.pth", tmp_path / "out", match="missing 12: predictor.predictor_blocks.0.norm1.weight")
+    assert isinstance(error, Mismatch) and len(error.report.missing) == 12
+
+
+def test_what_is_unknown_or_of_another_shape_is_refused(tmp_path):
+    saved = theirs.checkpoint("ijepa")
+    saved["target_encoder"]["module.blocks.0.ls1.gamma"] = torch.ones(48)
+    saved["encoder"]["module.norm.weight"] = torch.ones(47)
+    torch.save(saved, tmp_path / "w.pth")
+    error = refused(tmp_path / "w.pth", tmp_path / "out", match="unexpected 1: target_encoder.blocks.0.ls1.gamma")
+    assert error.report.misfits == {"encoder.norm.weight": "[47], [48] is wanted"}
+
+
+class Trap:
+    def __reduce__(self):
+        return os.system, ("touch trapped",)
+
+
+def test_a_pickle_with_code_is_refused_and_nothing_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"encoder": Trap()}, "w.pth")
+    refused(Path("w.pth"), Path("out"), match="such a file can run code")
+    assert not Path("trapped").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ({"state_dict": {"conv1.weight": torch.ones(2)}}, "holds state_dict"),
+        ({"encoder": {"conv1.weight": torch.ones(2)}}, "no tensor patch_embed.proj.weight"),
+        ([torch.ones(2)], "holds a list"),
+    ],
+)
+def test_a_checkpoint_of_another_architecture_is_refused(tmp_path, content, match):
+    torch.save(content, tmp_path / "w.pth")
+    refused(tmp_path / "w.pth", tmp_path / "out", match=match)
+
+
+def test_action_conditioned_and_2_1_checkpoints_are_named(tmp_path):
+    saved = theirs.checkpoint("vjepa2")
+    saved["predictor"]["module.backbone.action_encoder.weight"] = torch.ones(24, 7)
+    torch.save(saved, tmp_path / "ac.pt")
+    refused(tmp_path / "ac.pt", tmp_path / "out", match="V-JEPA 2-AC")
+    saved = theirs.checkpoint("vjepa2")
+    saved["encoder"]["module.backbone.norms_block.0.weight"] = torch.ones(48)
+    torch.save(saved, tmp_path / "21.pt")
+    refused(tmp_path / "21.pt", tmp_path / "out", match=r"V-JEPA 2\.1")
+
+
+def test_a_file_cut_short_or_of_no_kind_is_refused(tmp_path):
+    whole = theirs.saved(tmp_path / "w.pth", "ijepa").read_bytes()
+    for name, data in {"cut": whole[: len(whole) // 2], "empty": b"", "text": b"hello"}.items():
+        (tmp_path / name).write_bytes(data)
+        refused(tmp_path / name, tmp_path / "out", match="cut short")
+    refused(tmp_path / "nothing.pth", tmp_path / "out", match="no file or folder")
+
+
+def test_a_width_nobody_released_needs_its_heads(tmp_path):
+    path = theirs.saved(tmp_path / "w.pth", "ijepa")
+    refused(path, tmp_path / "out", Asked(), match="no released model has width 48.*--heads")
+    refused(path, tmp_path / "out", Asked(heads=5), match="does not split into 5 attention heads")
+
+
+def test_a_learnt_position_table_is_refused(tmp_path):
+    saved = theirs.checkpoint("ijepa")
+    saved["encoder"]["module.pos_embed"][0, 3] += 0.01
+    torch.save(saved, tmp_path / "w.pth")
+    refused(tmp_path / "w.pth", tmp_path / "out", match="is not the sine-cosine code")
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_fsdp_wrapped_module.", "_orig_mod.module."])
+def test_names_that_wrappers_add_are_taken_off(tmp_path, prefix):
+    saved = theirs.checkpoint("ijepa")
+    for part in ("encoder", "target_encoder", "predictor"):
+        saved[part] = {prefix + name.removeprefix("module."): value for name, value in saved[part].items()}
+    torch.save(saved, tmp_path / "w.pth")
+    found = convert(tmp_path / "w.pth", tmp_path / "out", asked=Asked(heads=3), recipe=recipes.load)
+    assert len(found.report["matched"]) == 28 + 28 + 31
+
+
+def test_bfloat16_weights_become_float32_and_are_said_to_have_been(tmp_path):
+    saved = theirs.checkpoint("ijepa")
+    for part in ("encoder", "target_encoder", "predictor"):
+        saved[part] = {name: value if "pos_embed" in name else value.bfloat16() for name, value in saved[part].items()}
+    torch.save(saved, tmp_path / "w.pth")
+    found = convert(tmp_path / "w.pth", tmp_path / "out", asked=Asked(heads=3), recipe=recipes.load)
+    weight = load_encoder(found.path).encoder.norm.weight
+    assert weight.dtype == torch.float32 and torch.equal(weight, saved["target_encoder"]["module.norm.weight"].float())
+    assert "bfloat16" in load_run(found.path).info["source"]["stored_as"]
+
+
+def test_a_mae_file_with_its_command_line_and_one_without_decoder(tmp_path):
+    saved = theirs.checkpoint("mae")
+    torch.save(saved | {"args": argparse.Namespace(lr=1e-3, name="x")}, tmp_path / "full.pth")
+    assert convert(tmp_path / "full.pth", tmp_path / "a", asked=HEADS["mae"], recipe=recipes.load).family == "mae"
+    alone = {name: value for name, value in saved["model"].items() if not name.startswith("decoder_") and name != "mask_token"}
+    torch.save({"model": alone}, tmp_path / "encoder.pth")
+    found = convert(tmp_path / "encoder.pth", tmp_path / "b", asked=HEADS["mae"], recipe=recipes.load)
+    assert any("no predictor" in note for note in found.notes)
+    with pytest.raises(ValueError, match="holds an encoder alone"):
+        load_objective(found.path)
+    a, b = (load_encoder(tmp_path / name).encoder.state_dict() for name in "ab")
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_command_and_its_errors(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    theirs.saved(Path("w.pth.tar"), "ijepa")
+    assert main(["convert", "w.pth.tar", "--out", "b", "--heads", "3"]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == "b" and "87 tensors matched" in said.err and "CC-BY-NC" in said.err
+    assert main(["convert", "w.pth.tar", "--out", "b", "--heads", "3"]) == 2 and "not empty" in capsys.readouterr().err
+    assert main(["convert", "facebook/none-of-that", "--out", "c"]) == 2
+    assert "--local-dir" in capsys.readouterr().err
+    assert main(["convert", "w.pth.tar", "--ouy", "c"]) == 2 and "did you mean --out" in capsys.readouterr().err
+    assert main(["runs"]) in (0, 2)
+
+
+@pytest.mark.slow
+def test_a_large_file_is_never_in_memory_twice(tmp_path):
+    """Peak memory of a conversion stays under 1.3 x the file, counted in a process of its own."""
+    path = theirs.saved(tmp_path / "w.pth.tar", "ijepa", dim=768, depth=12, inner=384)
+    code = (
+        "import resource, sys; from openjepa.cli.main import main; import openjepa.interop.convert\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "assert main(sys.argv[1:]) == 0\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    env = os.environ | {"PYTHONPATH": str(Path(openjepa.__file__).parents[1])}
+    command = [sys.executable, "-c", code, "convert", str(path), "--out", str(tmp_path / "b"), "-q"]
+    told = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split()
+    assert int(told[-1]) * 1024 < 1.3 * path.stat().st_size
+    assert resource  # the unit is kilobytes on Linux
