@@ -72,7 +72,7 @@ def convert(
             bundled = taken_in(source, held, folder / "bundle", recipe, command).path
             return give_out(bundled, out, to, None)
     if to == "bundle":
-        return Converted(bundle.write_run(out, source, step, command), family_of_run(load_run(source).run), [])
+        return Converted(bundle.write_run(out, source, step, command), "", [])
     return give_out(source, out, to, step)
 
 

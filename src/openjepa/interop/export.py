@@ -1,6 +1,7 @@
 """An encoder as a graph that runs without openjepa: torch.export and ONNX. Each is opened again and compared before it counts."""
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def export_graph(frozen: FrozenEncoder, out: Path, to: str) -> float:
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp{out.suffix}")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, about torch
             wanted = graph(other)
             if to == "onnx":
                 found = through_onnx(graph, example, other, temporary)

@@ -42,11 +42,12 @@ class Grid(Modality):
     def patchify(self, x: Shaped[Tensor, "b c *size"]) -> Tokens:
         """Cut any whole number of patches, in raster order; inside a patch (row, column, channel)."""
         grid, axes = self.places(tuple(x.shape[2:])), len(self.patch)
-        x = x.reshape(len(x), self.channels, *(n for pair in zip(grid, self.patch, strict=True) for n in pair))
+        b = x.shape[0]  # len() would fix the batch size of an exported graph
+        x = x.reshape(b, self.channels, *(n for pair in zip(grid, self.patch, strict=True) for n in pair))
         x = x.permute(0, *range(2, 2 * axes + 2, 2), *range(3, 2 * axes + 3, 2), 1)
         # Cut first: what is stored is smaller than the floats it becomes
-        values = self.prepare(x.contiguous(), channel=-1).reshape(len(x), prod(grid), self.patch_dim)
-        return Tokens(values, positions(grid, x.device).expand(len(x), -1, -1))
+        values = self.prepare(x.contiguous(), channel=-1).reshape(b, prod(grid), self.patch_dim)
+        return Tokens(values, positions(grid, x.device).expand(b, -1, -1))
 
     def unpatchify(self, values: Float[Tensor, "b n d"], size: tuple[int, ...] | None = None) -> Float[Tensor, "b c ..."]:
         """Inverse of patchify (after `prepare`) for samples of `size`, by default the training size."""

@@ -95,7 +95,7 @@ class Encoder(nn.Module):
             code = sincos(patches.positions, self.dim, self.config.position_order)
             x = x + (self.config.position_scale * code).to(x.dtype)
         if self.config.class_token:
-            x = torch.cat([self.class_token.expand(len(x), -1, -1), x], 1)
+            x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], 1)
             keys = None if keys is None else F.pad(keys, (1, 0), value=True)
         outputs = []
         for i, block in enumerate(self.blocks):
