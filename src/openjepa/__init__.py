@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from openjepa.checkpoint import load_encoder
+    from openjepa.interop.load import load_encoder
     from openjepa.probes.score import probe
     from openjepa.train import train
 
 __all__ = ["__version__", "load_encoder", "probe", "train"]
 
 # torch takes over a second to import: only what asks for it pays
-HOMES = {"load_encoder": "checkpoint", "probe": "probes.score", "train": "train"}
+HOMES = {"load_encoder": "interop.load", "probe": "probes.score", "train": "train"}
 
 
 def __getattr__(name: str) -> Any:

@@ -47,6 +47,7 @@ class Run:
     modality: Modality
     objective: JEPAConfig | MAEConfig
     data: DataConfig = DataConfig()
+    init: str = ""  # run or bundle whose weights this run starts from, predictor included; empty: from random ones
     optimizer: OptimizerConfig = OptimizerConfig()
     steps: int = 10_000  # optimizer steps
     batch_size: int = 128  # samples per optimizer step, over all devices

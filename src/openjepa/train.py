@@ -76,6 +76,7 @@ class Session:
     def __init__(self, run: Run, out: Path, recipe: str, command: str, on_event: Event) -> None:
         self.run, self.out, self.recipe, self.command, self.on_event = run, out, recipe, command, on_event
         self.notes: list[str] = []
+        self.floor: dict[str, Tensor] | None = None  # the untrained encoder, where it is not the one of step 0
 
     def go(self, resume: bool, allow_changes: bool, probe: Callable[[Dataset, Run], Any] | None) -> TrainResult:
         saved = open_folder(self.out, resume)
@@ -122,6 +123,10 @@ class Session:
             if saved is not None:
                 self.tell("note", text=f"{saved} ended before its first checkpoint; starting at step 0")
                 (self.out / "metrics.jsonl").unlink(missing_ok=True)
+            # Of a run that starts from weights of others the floor is still what nobody trained
+            self.floor = {name: value.clone() for name, value in objective.exported().state_dict().items()} if self.run.init else None
+            if self.run.init:
+                checkpoint.load_start(objective, self.run.init)
             self.engine = Engine(self.run, objective, self.device, self.precision)
             return 0
         path, refused = checkpoint.last_whole(saved)
@@ -182,12 +187,13 @@ class Session:
 
     def start(self, objective: Objective, batch: Batch) -> None:
         """The first batch may set scales; then the untrained encoder is kept, as the floor of every probe."""
-        with torch.no_grad():
-            objective.start(batch)
-        self.engine.refresh()
+        if not self.run.init:
+            with torch.no_grad():
+                objective.start(batch)
+            self.engine.refresh()
         folder = self.out / "untrained"
         folder.mkdir(exist_ok=True)
-        checkpoint.write_tensors(folder / "encoder.safetensors", objective.exported().state_dict())
+        checkpoint.write_tensors(folder / "encoder.safetensors", self.floor or objective.exported().state_dict())
 
     def log(self, step: int, output: LossOutput, norm: Tensor, set_to: dict[str, float]) -> None:
         """One line of metrics.jsonl: the loss of this very step, health, speed. Line 0 is the untrained encoder."""

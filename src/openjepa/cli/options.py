@@ -42,6 +42,7 @@ class TrainOptions(Common):
     device: Text = None  # auto, cpu, cuda, cuda:1 or mps
     precision: Precision = None  # auto times both and takes the faster
     workers: Count = None  # loader processes; 0 loads in the main process, -1 chooses
+    init: Folder = None  # run or bundle whose weights to start from, predictor included; its architecture is taken, too
     resume: Folder = None  # run folder to continue, to the bit; takes no recipe
     allow_changes: Flag = False  # resume although settings or data differ from the saved ones
     exclude: Text = None  # regular expression: files whose name it finds are left out (speakers or subjects that will judge)

@@ -136,6 +136,11 @@ def command(recipe: str, base: Run, run: Run, out: Path | None = None, modality:
     if modality:
         words += ["--modality", modality]
         base = replace(base, modality=own_modality(modality))
+    if run.init:
+        from openjepa.checkpoint import adopt
+
+        words += ["--init", run.init]
+        base = adopt(base, run.init)
     words += changes(base, run)
     return [*words, "--out", str(out)] if out else words
 

@@ -90,6 +90,13 @@ def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: S
     from openjepa.cli.settings import apply, flags, own_modality
 
     run = replace(base, modality=own_modality(options.modality)) if options.modality else base
+    init = getattr(options, "init", None)
+    if init is not None and resume is not None:
+        raise Usage("--init starts a run and --resume goes on with one", "give one of them")
+    if init is not None:
+        from openjepa.checkpoint import adopt
+
+        run = adopt(run, init)
     refuse(unknown, own, [*option_flags(type(options)), *flags(run)], prog)
     run = apply(run, by_path, prog) if by_path else run
     given = {name: getattr(options, name, None) for name in OWN}

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-ID = re.compile(r"[\w.-]+/[\w.-]+")
+ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 
 def fetched(name: str) -> Path:
