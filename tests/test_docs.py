@@ -44,7 +44,9 @@ def test_commands_that_take_too_long_parse(line: str, tmp_path: Path, monkeypatc
     monkeypatch.chdir(tmp_path)
     main(shlex.split(line)[1:])
     said = capsys.readouterr().err
-    assert re.search(r"error: (no folder or tar|no run folder|no file or folder|--modality .*No module named 'mysensor')", said) or not said, said
+    assert (
+        re.search(r"error: (no folder or tar|no run folder|no file or folder|--modality .*No module named 'mysensor')", said) or not said
+    ), said
 
 
 def test_links_lead_somewhere():

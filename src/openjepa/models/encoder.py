@@ -111,7 +111,7 @@ def run(
     recompute: bool,
     last: int | None = None,
     rope: Float32[Tensor, "2 b 1 n r"] | None = None,
-    keys: Bool[Tensor, "b 1 1 n"] | None = None,
+    keys: Bool[Tensor, "#b 1 #q n"] | None = None,
 ) -> Float[Tensor, "b t d"]:
     """One block, keeping its activations or recomputing them in backward."""
     if recompute:

@@ -14,7 +14,7 @@ LONG = 1000  # tokens from which the fused kernel wins there too
 
 
 def attention(
-    q: Float[Tensor, "b h t e"], k: Float[Tensor, "b h n e"], v: Float[Tensor, "b h n e"], keys: Bool[Tensor, "b 1 1 n"] | None = None
+    q: Float[Tensor, "b h t e"], k: Float[Tensor, "b h n e"], v: Float[Tensor, "b h n e"], keys: Bool[Tensor, "#b 1 #q n"] | None = None
 ) -> Float[Tensor, "b h t e"]:
     """Softmax attention, to those tokens where `keys` is True (to all without it).
 
@@ -57,7 +57,7 @@ class Block(nn.Module):
         x: Float[Tensor, "b n d"],
         last: int | None = None,
         rope: Float32[Tensor, "2 b 1 n r"] | None = None,
-        keys: Bool[Tensor, "b 1 1 n"] | None = None,
+        keys: Bool[Tensor, "#b 1 #q n"] | None = None,
     ) -> Float[Tensor, "b t d"]:
         """All tokens attend; with `last`, only the last `last` of them are updated and returned.
 
