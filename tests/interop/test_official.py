@@ -18,8 +18,10 @@ from openjepa.cli.main import main
 from openjepa.interop.convert import convert
 from openjepa.interop.families import Asked
 from openjepa.interop.key_report import Mismatch
+from openjepa.interop.load import load_dynamics
 from openjepa.objectives.objective import take_blocks
 from tests.interop import theirs
+from tests.models import test_dynamics as a4
 from tests.models import test_golden_ijepa as a1
 from tests.models import test_golden_vjepa as a2
 
@@ -166,11 +168,23 @@ def test_a_checkpoint_of_another_architecture_is_refused(tmp_path, content, matc
     refused(tmp_path / "w.pth", tmp_path / "out", match=match)
 
 
-def test_action_conditioned_and_2_1_checkpoints_are_named(tmp_path):
+@torch.no_grad()
+def test_an_action_conditioned_checkpoint_computes_golden_a4(tmp_path):
     saved = theirs.checkpoint("vjepa2")
-    saved["predictor"]["module.backbone.action_encoder.weight"] = torch.ones(24, 7)
+    saved["predictor"] = {f"module.{name}": value for name, value in a4.official().items()}
     torch.save(saved, tmp_path / "ac.pt")
-    refused(tmp_path / "ac.pt", tmp_path / "out", match="V-JEPA 2-AC")
+    asked = Asked(heads=3, predictor_heads=3, size=(64, 64), frames=4)
+    found = convert(tmp_path / "ac.pt", tmp_path / "b", asked=asked, recipe=recipes.load)
+    assert found.family == "vjepa2-ac" and "action-conditioned" in " ".join(found.notes)
+    given = a4.wave(2, 48, 48).unflatten(1, (3, 16)), a4.wave(2, 3, 7), a4.wave(2, 3, 7)
+    answer = load_dynamics(found.path)(*given).flatten(1, 2)
+    a4.check(answer, (2, 48, 48), 43.81433, 0.733298, [1.07455, -0.55518, -0.69659, 1.11823], [-0.07051, -0.86511, 0.88826, -0.42265])
+    assert load_encoder(found.path).encode(torch.zeros(1, 3, 4, 64, 64, dtype=torch.uint8)).tokens.shape == (1, 32, 48)
+    with pytest.raises(ValueError, match="no action-conditioned predictor"):
+        load_dynamics(taken(tmp_path, "ijepa").path)
+
+
+def test_a_2_1_checkpoint_is_named(tmp_path):
     saved = theirs.checkpoint("vjepa2")
     saved["encoder"]["module.backbone.norms_block.0.weight"] = torch.ones(48)
     torch.save(saved, tmp_path / "21.pt")

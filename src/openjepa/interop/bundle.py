@@ -10,7 +10,7 @@ import platform
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def run_of(held: Held, base: Run) -> Run:
     told: dict[str, Any] = {"encoder": arch.encoder, "predictor": arch.predictor or objective.predictor}
     if arch.mask_tokens and arch.mask_tokens != several:
         told |= {"mask_tokens": arch.mask_tokens}
-    if arch.family == "vjepa2":
+    if arch.family.startswith("vjepa2"):
         told |= {"shared_mask_token": True}  # as its weights were trained (recipes 3.3)
     return replace(base, modality=modality, objective=replace(objective, **told))
 
@@ -52,7 +52,7 @@ def run_of(held: Held, base: Run) -> Run:
 def write_held(out: Path, held: Held, base: Run, recipe: str, source: Mapping[str, Any], command: str) -> Path:
     """The bundle of weights of others. ValueError when `out` is not empty."""
     run = run_of(held, base)
-    info = {
+    info: dict[str, Any] = {
         "format": FORMAT,
         "recipe": recipe,
         "command": command,
@@ -70,6 +70,9 @@ def write_held(out: Path, held: Held, base: Run, recipe: str, source: Mapping[st
     files: dict[str, Mapping[str, Tensor]] = {"encoder.safetensors": held.encoder}
     if held.objective is not None:
         files["objective.safetensors"] = held.objective
+    if held.dynamics is not None and held.arch.dynamics is not None:
+        files["dynamics.safetensors"] = held.dynamics
+        info["source"]["dynamics"] = asdict(held.arch.dynamics)
     return write(out, 0, info, files)
 
 

@@ -26,7 +26,7 @@ from openjepa.objectives.jepa import JEPA
 from openjepa.objectives.mae import MAE
 from openjepa.run import Run
 
-RECIPES = {"ijepa": "image.ijepa", "vjepa": "video.vjepa", "vjepa2": "video.vjepa2", "mae": "image.mae"}
+RECIPES = {"ijepa": "image.ijepa", "vjepa": "video.vjepa", "vjepa2": "video.vjepa2", "vjepa2-ac": "video.vjepa2", "mae": "image.mae"}
 TARGETS = ("bundle", "hf", "official", "onnx", "torch-export")
 LARGEST_DIFFERENCE = 1e-4  # of features after a way out and back, float32
 
@@ -95,7 +95,9 @@ def taken_in(source: Path, held: Held, out: Path, recipe: Callable[[str], Run], 
         notes.append(
             "this is the context encoder; the papers evaluate the target encoder, which the file does not hold or was not asked for"
         )
-    if held.objective is None:
+    if held.dynamics is not None:
+        notes.append("its action-conditioned predictor is beside the encoder: openjepa.interop.load.load_dynamics opens it")
+    elif held.objective is None:
         notes.append("there is no predictor in it: the encoder can be used and probed, not trained on")
     return Converted(path, family, notes, held.report.to_dict())
 

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from openjepa.modalities.grid import positions
+from openjepa.models.dynamics import DynamicsConfig
 from openjepa.models.encoder import EncoderConfig
 from openjepa.models.positions import sincos
 from openjepa.models.predictor import PredictorConfig
@@ -21,6 +22,7 @@ LICENCES = {
     "ijepa": NON_COMMERCIAL,
     "vjepa": NON_COMMERCIAL,
     "vjepa2": "MIT (V-JEPA 2's repository; see the model card of the file)",
+    "vjepa2-ac": "MIT (V-JEPA 2's repository; see the model card of the file)",
     "mae": NON_COMMERCIAL,
 }
 
@@ -41,7 +43,7 @@ class Asked:
 class Architecture:
     """Everything that building takes, but for weights."""
 
-    family: str  # ijepa, vjepa, vjepa2 or mae
+    family: str  # ijepa, vjepa, vjepa2, vjepa2-ac or mae
     layout: str  # key of LAYOUTS
     encoder: EncoderConfig
     predictor: PredictorConfig | None  # or decoder
@@ -49,6 +51,7 @@ class Architecture:
     channels: int
     size: tuple[int, ...]  # of a view
     patch: tuple[int, ...]
+    dynamics: DynamicsConfig | None = None  # of V-JEPA 2-AC, in place of a predictor
 
 
 def family_of(parts: Mapping[str, Mapping[str, Tensor]], asked: Asked) -> str:
@@ -61,14 +64,12 @@ def family_of(parts: Mapping[str, Mapping[str, Tensor]], asked: Asked) -> str:
             f"no tensor patch_embed.proj.weight among {len(encoder)} ({known}, ...); this is no I-JEPA, V-JEPA or MAE checkpoint of the authors"
         )
     predictor = parts.get("predictor", {})
-    if any("action_encoder" in name for name in predictor):
-        raise ValueError(
-            "this is a V-JEPA 2-AC checkpoint; its action-conditioned predictor cannot be held yet: give the V-JEPA 2 encoder's file"
-        )
     if any(name.startswith("norms_block") for name in encoder):
         raise ValueError("this is a V-JEPA 2.1 checkpoint, with a norm per level; it cannot be held yet: V-JEPA 2 can")
     if "cls_token" in encoder:
         found = "mae"
+    elif any(name.startswith("action_encoder") for name in predictor):
+        found = "vjepa2-ac"
     elif kernel.ndim == 4:
         found = "ijepa"
     elif predictor:
@@ -88,6 +89,9 @@ def family_of(parts: Mapping[str, Mapping[str, Tensor]], asked: Asked) -> str:
 
 def architecture(family: str, parts: Mapping[str, Mapping[str, Tensor]], asked: Asked) -> Architecture:
     """Sizes from shapes. ValueError where they do not tell, or where a stored position table is not the code's."""
+    if family == "vjepa2-ac":
+        encoder_alone = architecture("vjepa2", {"encoder": parts["encoder"]}, asked)
+        return replace(encoder_alone, family=family, dynamics=dynamics_of(parts["predictor"], encoder_alone, asked))
     tensors, predictor = parts["encoder"], parts.get("predictor", {})
     kernel = tensors["patch_embed.proj.weight"]
     width, channels, *patch = kernel.shape
@@ -124,6 +128,24 @@ def architecture(family: str, parts: Mapping[str, Mapping[str, Tensor]], asked: 
     check_heads(width, heads, "--heads")
     layout = "vjepa" if family == "vjepa2" else family
     return Architecture(family, layout, encoder, inner, masks, channels, size, tuple(patch))
+
+
+def dynamics_of(tensors: Mapping[str, Tensor], arch: Architecture, asked: Asked) -> DynamicsConfig:
+    """Of V-JEPA 2-AC's predictor."""
+    dim = first(tensors, "predictor_embed", ".weight").shape[0]
+    heads = asked.predictor_heads or 16
+    check_heads(dim, heads, "--predictor-heads")
+    height, width = (s // p for s, p in zip(arch.size[-2:], arch.patch[-2:], strict=True))
+    told: dict[str, Any] = {name: first(tensors, f"{name.removesuffix('s')}_encoder", ".weight").shape[1] for name in ("actions", "states")}
+    return DynamicsConfig(
+        dim=dim,
+        depth=count(tensors, "predictor_blocks."),
+        heads=heads,
+        mlp=first(tensors, "predictor_blocks.", ".mlp.fc1.weight").shape[0] / dim,
+        grid=(height, width),
+        extrinsics=first(tensors, "extrinsics_encoder", ".weight").shape[1],
+        **told,
+    )
 
 
 SETTINGS: dict[str, dict[str, Any]] = {  # parity presets: how each family's code computes (recipes 1.1, 2.1, 3.2, 5.1)

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from openjepa.interop.families import Architecture, Asked
 from openjepa.interop.key_report import KeyReport
-from openjepa.interop.layouts import LAYOUTS, Layout, Row, rows
+from openjepa.interop.layouts import LAYOUTS, Row, rows
+from openjepa.models.dynamics import Dynamics
 from openjepa.models.encoder import Encoder
 from openjepa.models.predictor import Predictor
 
@@ -46,6 +47,7 @@ class Held:
     which: str  # target or context
     report: KeyReport
     dtypes: tuple[str, ...]  # as stored
+    dynamics: Ours | None = None  # V-JEPA 2-AC's predictor
 
 
 def meta_encoder(arch: Architecture) -> Encoder:
@@ -72,7 +74,10 @@ def hold(source: str, arch: Architecture, parts: Mapping[str, Mapping[str, Tenso
     report, stored = KeyReport(source), set[torch.dtype]()
     several = len(parts) > 1
     for part, theirs in parts.items():
-        if part == "predictor":
+        if part == "predictor" and arch.dynamics is not None:
+            with torch.device("meta"):
+                wanted = list(rows(Dynamics(arch.dynamics, arch.encoder.dim), predictor_names))
+        elif part == "predictor":
             wanted = list(rows(meta_predictor(arch), predictor_names))
         else:
             wanted = list(rows(meta_encoder(arch), encoder_names, kernel))
@@ -85,14 +90,14 @@ def hold(source: str, arch: Architecture, parts: Mapping[str, Mapping[str, Tenso
         which = "context"
     else:
         which = asked.which
-    return Held(
-        arch, ours(found[exported], parts[exported]), whole(arch, found, parts), which, report, tuple(sorted(str(d)[6:] for d in stored))
-    )
+    acting = ours(found["predictor"], parts["predictor"]) if arch.dynamics is not None else None
+    dtypes = tuple(sorted(str(dtype).removeprefix("torch.") for dtype in stored))
+    return Held(arch, ours(found[exported], parts[exported]), whole(arch, found, parts), which, report, dtypes, acting)
 
 
 def whole(arch: Architecture, found: Mapping[str, list[Row]], parts: Mapping[str, Mapping[str, Tensor]]) -> Ours | None:
     """Everything that an objective has; where only one encoder was kept, it is both context and target encoder."""
-    if "predictor" not in found:
+    if "predictor" not in found or arch.dynamics is not None:
         return None
     first = "encoder" if "encoder" in found else "target_encoder"
     names = {"encoder": first, "decoder": "predictor"}
@@ -139,7 +144,3 @@ def some(theirs: Mapping[str, Tensor]) -> Iterator[Tensor]:
     """A tensor or two, to tell how they are stored."""
     for name in list(theirs)[:2]:
         yield theirs[name]
-
-
-def layout_of(arch: Architecture) -> tuple[Layout, Layout]:
-    return LAYOUTS[arch.layout]

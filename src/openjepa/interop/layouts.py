@@ -42,6 +42,9 @@ class Layout:
     proj: str = ""
     mask: Callable[[int], tuple[str, ...]] = lambda count: ()
     class_token: str = "cls_token"
+    action: str = "action_encoder"
+    state: str = "state_encoder"
+    extrinsics: str = "extrinsics_encoder"
 
 
 def numbered(name: str) -> Callable[[int], tuple[str, ...]]:

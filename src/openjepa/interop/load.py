@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from openjepa.checkpoint import load_encoder as load_ours
+from openjepa.checkpoint import load_run, load_tensors, pick
 from openjepa.frozen import FrozenEncoder
 from openjepa.interop.bundle import run_of
 from openjepa.interop.convert import read
@@ -10,10 +11,23 @@ from openjepa.interop.families import Asked
 from openjepa.interop.hub import fetched
 from openjepa.modalities.image import Image
 from openjepa.modalities.video import Video
+from openjepa.models.dynamics import Dynamics, DynamicsConfig
 from openjepa.models.encoder import Encoder
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
 from openjepa.run import Run
+
+
+def load_dynamics(folder: str | Path) -> Dynamics:
+    """V-JEPA 2-AC's predictor of a bundle, in eval mode and float32. ValueError where the bundle has none."""
+    opened = load_run(folder)
+    config = opened.info.get("source", {}).get("dynamics")
+    if config is None:
+        raise ValueError(f"{folder} has no action-conditioned predictor; convert a V-JEPA 2-AC checkpoint")
+    config = DynamicsConfig(**{**config, "grid": tuple(config["grid"])})
+    dynamics = Dynamics(config, opened.run.objective.encoder.dim)
+    dynamics.load_state_dict(load_tensors(pick(opened.path, None) / "dynamics.safetensors"))
+    return dynamics.eval()
 
 
 def load_encoder(source: str | Path, *, step: int | None = None, untrained: bool = False, asked: Asked | None = None) -> FrozenEncoder:
