@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from openjepa.frozen import FrozenEncoder
-from openjepa.models.encoder import Encoder
+from openjepa.models.own import build_encoder
 from openjepa.objectives.objective import Objective
 from openjepa.run import Run, from_dict
 
@@ -289,7 +289,7 @@ def load_encoder(folder: str | Path, *, step: int | None = None, untrained: bool
     path = opened.path / "untrained" if untrained else pick(opened.path, step)
     with torch.random.fork_rng([]):  # weights of others come without their untrained encoder: then one of its kind
         torch.manual_seed(opened.run.seed)
-        encoder = Encoder(opened.run.objective.encoder, opened.run.modality.patch_dim)
+        encoder = build_encoder(opened.run.objective.encoder, opened.run.modality)
     if not (untrained and not path.exists() and "source" in opened.info):
         encoder.load_state_dict(load_tensors(path / "encoder.safetensors"))
     encoder.eval().requires_grad_(False)

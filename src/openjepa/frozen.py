@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from openjepa.modalities.modality import Modality
-from openjepa.models.encoder import Encoder
+from openjepa.models.own import AnyEncoder
 from openjepa.run import Run
 
 MIDDLE = 0.5  # where in time one view of a long sample lies
@@ -29,7 +29,7 @@ class Encoded:
 class FrozenEncoder:
     """An exported encoder (JEPA: the target encoder; MAE: the encoder) in eval mode and float32."""
 
-    encoder: Encoder
+    encoder: AnyEncoder
     modality: Modality
     run: Run
     step: int  # 0 is the untrained encoder

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from openjepa.draws import Rows
 from openjepa.modalities.modality import Modality
+from openjepa.models.encoder import EncoderConfig
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
 from openjepa.schedules import Cosine, WarmupCosine
@@ -132,6 +133,8 @@ def _converter() -> Any:
         kinds = {kind.__name__: kind for kind in get_args(hint) if isinstance(kind, type) and is_dataclass(kind)}
         plain = dict(data)
         kind = plain.pop("kind", None)
+        if kind is None and EncoderConfig in kinds.values():
+            kind = EncoderConfig.__name__  # the first version had no other, and did not say so
         if kind not in kinds:
             raise ValueError(f"kind is {kind!r}; it must be one of {', '.join(kinds)}")
         return converter.structure(plain, kinds[kind])

@@ -90,7 +90,7 @@ def test_an_error_in_a_union_of_classes_names_the_path():
     with pytest.raises(Usage, match=r"no option --objective.mask.kind") as error:
         apply(base, ["--objective.mask.kind", "Random"], "test")
     assert error.value.hint == "did you mean --objective.masks.kind?"
-    assert set(choices(base)) == {"objective", "objective.masks"}
+    assert set(choices(base)) == {"objective", "objective.masks", "objective.encoder"}
 
 
 def test_the_short_flags_are_exactly_the_plain_settings_of_a_run():
@@ -111,7 +111,7 @@ def test_the_listing_has_every_setting_once_with_its_comment():
     base = recipes.load("image.ijepa")
     run = replace(base, steps=3, objective=replace(base.objective, masks=Random()))
     found = {setting.path: setting for setting in listing(run, base)}
-    assert set(leaves(run)) | {"objective.kind", "objective.masks.kind"} == set(found)
+    assert set(leaves(run)) | {"objective.kind", "objective.masks.kind", "objective.encoder.kind"} == set(found)
     assert {path for path, setting in found.items() if setting.changed} == {"steps", "objective.masks.kind", "objective.masks.ratio"}
     assert found["batch_size"].about == "samples per optimizer step, over all devices"
     assert found["modality.size"].value == at(run, "modality.size")

@@ -11,7 +11,7 @@ from openjepa import health
 from openjepa.data.dataset import Dataset
 from openjepa.data.loader import Steps
 from openjepa.engine import Engine, memory_mb, to_device
-from openjepa.models.encoder import Encoder
+from openjepa.models.own import build_encoder
 from openjepa.run import Run
 from openjepa.tokens import Batch
 
@@ -48,7 +48,7 @@ def size(run: Run, precision: str) -> Size:
     """Counted on the meta device: nothing is allocated, whatever the model."""
     with torch.device("meta"):
         objective = run.objective.build(run.modality)
-        encoder = Encoder(run.objective.encoder, run.modality.patch_dim)
+        encoder = build_encoder(run.objective.encoder, run.modality)
     count = sum(p.numel() for p in encoder.parameters())
     total = sum(p.numel() for p in objective.parameters())
     trained = sum(p.numel() for p in objective.parameters() if p.requires_grad)

@@ -20,7 +20,8 @@ from openjepa.interop.export import export_graph
 from openjepa.interop.families import LICENCES, Architecture, Asked, code
 from openjepa.interop.files import sha256
 from openjepa.interop.held import Held
-from openjepa.models.encoder import Encoder
+from openjepa.models.encoder import Encoder, EncoderConfig
+from openjepa.models.own import OwnEncoder
 from openjepa.models.predictor import Predictor
 from openjepa.objectives.jepa import JEPA
 from openjepa.objectives.mae import MAE
@@ -108,6 +109,8 @@ def taken_in(source: Path, held: Held, out: Path, recipe: Callable[[str], Run], 
 def family_of_run(run: Run) -> str:
     """Which authors' code computes what this run's encoder computes. ValueError where none does."""
     encoder, axes = run.objective.encoder, len(run.modality.patch) if hasattr(run.modality, "patch") else 0
+    if isinstance(encoder, OwnEncoder):
+        raise ValueError(f"the encoder is a network of your own ({encoder.module}); convert to torch-export or onnx")
     if run.modality.kind not in ("images", "videos"):
         raise ValueError(f"no other code has an encoder of {run.modality.kind} like ours; convert to torch-export or onnx")
     if encoder.position_scale != 1.0:
@@ -143,6 +146,7 @@ def give_out(folder: Path, out: Path, to: str, step: int | None) -> Converted:
     with contextlib.suppress(ValueError):
         objective = load_objective(folder, step=step)
     arch = architecture_of(opened.run, family, objective)
+    assert isinstance(frozen.encoder, Encoder)
     with scratch(out) as place:
         written = place / (out.name or "out")
         if to == "hf":
@@ -183,6 +187,7 @@ def architecture_of(run: Run, family: str, objective: Any) -> Architecture:
     elif isinstance(objective, MAE):
         masks = 1
     modality: Any = run.modality
+    assert isinstance(run.objective.encoder, EncoderConfig)
     return Architecture(
         family,
         family,

@@ -48,7 +48,7 @@ def load_encoder(source: str | Path, *, step: int | None = None, untrained: bool
     held = read(path, asked or Asked())
     modality = Image() if len(held.arch.patch) == 2 else Video()
     run = run_of(held, Run(modality=modality, objective=MAEConfig() if held.arch.family == "mae" else JEPAConfig()))
-    encoder = Encoder(run.objective.encoder, run.modality.patch_dim)
+    encoder = Encoder(held.arch.encoder, run.modality.patch_dim)
     encoder.load_state_dict(dict(held.encoder))
     encoder.eval().requires_grad_(False)
     return FrozenEncoder(encoder, run.modality, run, 0, path)

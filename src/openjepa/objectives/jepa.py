@@ -16,6 +16,7 @@ from openjepa.masks.samplers import Sampler
 from openjepa.modalities.modality import Modality
 from openjepa.models.ema import ema_update
 from openjepa.models.encoder import Encoder, EncoderConfig
+from openjepa.models.own import AnyEncoder, OwnEncoder, build_encoder
 from openjepa.models.positions import sincos
 from openjepa.models.predictor import Predictor, PredictorConfig
 from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, centred, draw_masks, take_blocks, valid_mean
@@ -31,7 +32,7 @@ EPS = 1e-5  # beside a std
 class JEPAConfig:
     """Defaults are the published I-JEPA recipe; the settings below the line are off in it."""
 
-    encoder: EncoderConfig = EncoderConfig()
+    encoder: EncoderConfig | OwnEncoder = EncoderConfig()
     predictor: PredictorConfig = PredictorConfig()
     masks: Sampler | tuple[Sampler, ...] = Blocks()  # or several: each has its own mask token and counts alike; one target pass
     momentum: Linear = Linear(start=0.996, final=1.0)  # EMA rate of the target encoder
@@ -54,7 +55,9 @@ class JEPAConfig:
             raise ValueError(
                 f"mask_tokens is {self.mask_tokens} for {len(self.samplers)} mask configurations; give as many, or shared_mask_token"
             )
-        if self.balance is not None and self.encoder.position != "sincos":
+        if self.balance is not None and isinstance(self.encoder, OwnEncoder):
+            raise ValueError("balance sets the patch embedding of our encoder; a network of your own has none: drop balance")
+        if self.balance is not None and isinstance(self.encoder, EncoderConfig) and self.encoder.position != "sincos":
             raise ValueError(
                 f"balance weighs content against an added position code; position={self.encoder.position!r} adds none: drop balance"
             )
@@ -88,7 +91,7 @@ class JEPA(Objective):
     def __init__(self, config: JEPAConfig, modality: Modality) -> None:
         super().__init__()
         self.config, self.modality = config, modality
-        self.encoder = Encoder(config.encoder, modality.patch_dim)
+        self.encoder = build_encoder(config.encoder, modality)
         self.predictor = Predictor(config.predictor, self.encoder.dim, self.encoder.dim, config.mask_tokens or len(config.samplers))
         self.target_encoder = copy.deepcopy(self.encoder).requires_grad_(False)
 
@@ -99,13 +102,15 @@ class JEPA(Objective):
         With small patches the position code drowns the content and the loss falls without learning.
         Content is the std over samples at one place, position the std over places.
         """
-        if self.config.balance is None:
+        config = self.config.encoder
+        if self.config.balance is None or not isinstance(config, EncoderConfig) or not isinstance(self.encoder, Encoder):
             return
         patches = self.modality.patchify(batch.views[0])
         content = self.encoder.embed(patches.values).std(0).square().mean().sqrt()
-        code = sincos(patches.positions[0], self.encoder.dim, self.config.encoder.position_order)
-        place = self.config.encoder.position_scale * code.std(0).square().mean().sqrt()
+        code = sincos(patches.positions[0], self.encoder.dim, config.position_order)
+        place = config.position_scale * code.std(0).square().mean().sqrt()
         for encoder in (self.encoder, self.target_encoder):
+            assert isinstance(encoder, Encoder)
             encoder.embed.weight.mul_(self.config.balance * place / content)
 
     def predict(self, batch: Batch) -> Prediction:
@@ -134,7 +139,7 @@ class JEPA(Objective):
         with torch.no_grad():
             return self.mixed(self.target_encoder, patches)
 
-    def mixed(self, encoder: Encoder, patches: Tokens) -> Float[Tensor, "b n d"]:
+    def mixed(self, encoder: AnyEncoder, patches: Tokens) -> Float[Tensor, "b n d"]:
         """The mean of the last `target_layers`."""
         layers = encoder.layers(patches, self.config.target_layers)
         if self.config.instance_norm:
@@ -155,7 +160,7 @@ class JEPA(Objective):
         ema_update(self.target_encoder, self.encoder, momentum)
         return {"momentum": momentum}
 
-    def exported(self) -> Encoder:
+    def exported(self) -> AnyEncoder:
         return self.target_encoder  # what the paper evaluates
 
 

@@ -9,7 +9,8 @@ from openjepa.draws import Rows
 from openjepa.masks.random import Random
 from openjepa.masks.samplers import Sampler
 from openjepa.modalities.modality import Modality
-from openjepa.models.encoder import Encoder, EncoderConfig
+from openjepa.models.encoder import EncoderConfig
+from openjepa.models.own import OwnEncoder, build_encoder
 from openjepa.models.predictor import Predictor, PredictorConfig
 from openjepa.objectives.objective import LossOutput, Objective, Prediction, asked, centred, draw_masks, take_blocks, valid_mean
 from openjepa.tokens import Batch
@@ -19,7 +20,7 @@ from openjepa.tokens import Batch
 class MAEConfig:
     """Three quarters hidden at random, a light decoder, per-patch normalised pixels."""
 
-    encoder: EncoderConfig = EncoderConfig()
+    encoder: EncoderConfig | OwnEncoder = EncoderConfig()
     decoder: PredictorConfig = PredictorConfig(dim=512, depth=8, heads=16)
     masks: Sampler = Random(ratio=0.75)
     norm_pix: bool = True  # the published pre-training; its released demo weights were trained without
@@ -45,7 +46,7 @@ class MAE(Objective):
     def __init__(self, config: MAEConfig, modality: Modality) -> None:
         super().__init__()
         self.config, self.modality = config, modality
-        self.encoder = Encoder(config.encoder, modality.patch_dim)
+        self.encoder = build_encoder(config.encoder, modality)
         self.decoder = Predictor(config.decoder, self.encoder.dim, modality.patch_dim)
 
     def predict(self, batch: Batch) -> Prediction:

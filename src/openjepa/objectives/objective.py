@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from openjepa.draws import Rows
 from openjepa.masks.samplers import Sampler, draw
 from openjepa.modalities.modality import Modality
-from openjepa.models.encoder import Encoder
+from openjepa.models.own import AnyEncoder
 from openjepa.tokens import Batch, Masks, Tokens, both, gather
 
 
@@ -37,7 +37,7 @@ class LossOutput:
 class Objective(nn.Module):
     """One self-supervised algorithm: what it is asked, how it is scored, what moves after a step."""
 
-    encoder: Encoder
+    encoder: AnyEncoder
 
     def start(self, batch: Batch) -> None:
         """Called once with the first batch before the first step of a new run, never on resume."""
@@ -54,7 +54,7 @@ class Objective(nn.Module):
         """Called once after the optimizer step: EMA, queues, centers. Returns what it logs."""
         return {}
 
-    def exported(self) -> Encoder:
+    def exported(self) -> AnyEncoder:
         """The encoder that is saved alone, probed and shown."""
         return self.encoder
 

@@ -14,6 +14,7 @@ from openjepa.data.dataset import Dataset, open_dataset
 from openjepa.frozen import Encoded
 from openjepa.modalities.drawn import Drawn, beside
 from openjepa.modalities.modality import BadSample, Modality
+from openjepa.models.own import OwnEncoder
 from openjepa.report import pictures
 from openjepa.report.text import safe
 
@@ -83,6 +84,8 @@ class Looked:
 def pool(run: RunFolder) -> int:
     """How many images the trained and the untrained encoder can afford to look at."""
     encoder, grid = run.run.objective.encoder, run.run.modality.grid
+    if isinstance(encoder, OwnEncoder):  # what it costs nobody knows
+        return 8 * SHOWN
     weights = encoder.depth * (4 + 2 * encoder.mlp) * encoder.dim**2
     return round(min(POOL, max(8 * SHOWN, WORK / (2 * weights * math.prod(grid)))))
 
