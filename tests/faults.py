@@ -53,7 +53,7 @@ FAULTS = [
     Fault(1, "the baseline of the benchmark skips the layer norm of its goals", "/benchmarks/official_step.py", "F.layer_norm(h, (h.shape[-1],))", "h", "benchmarks/test_official_step.py"),
     # 2 models
     Fault(2, "row and column swapped in the position code", "models/positions.py", "positions = positions.flip(-1)", "pass", "models"),
-    Fault(2, "GELU by its tanh approximation", "models/transformer.py", "F.gelu(self.fc1(self.norm2(x)))", 'F.gelu(self.fc1(self.norm2(x)), approximate="tanh")', "models"),
+    Fault(2, "GELU by its tanh approximation", "models/transformer.py", "F.gelu(self.fc1(self.norm2(x.to(dtype))))", 'F.gelu(self.fc1(self.norm2(x.to(dtype))), approximate="tanh")', "models"),
     Fault(2, "attention without its scale", "models/transformer.py", "(q * (1 / math.sqrt(q.shape[-1])))", "q", "models/test_transformer.py"),
     Fault(2, "the last block's queries are the first tokens", "models/transformer.py", "q = F.linear(y[:, -last:]", "q = F.linear(y[:, :last]", "models/test_transformer.py"),
     Fault(2, "the layers of a feature are counted from the wrong end", "models/encoder.py", "if i >= len(self.blocks) - last:", "if i < last:", "models/test_transformer.py"),
@@ -122,6 +122,13 @@ FAULTS = [
     Fault(13, "views vote by their logits", "probes/attentive.py", ".log_softmax(-1).logsumexp(2) - math.log(x.views)", ".mean(2)", "probes/test_attentive.py"),
     Fault(13, "high and low bands are averaged", "modalities/audio.py", ".mean(1).flatten(1)", ".mean((1, 2))", "modalities/test_audio.py"),
     Fault(13, "instance norm looks at padding", "objectives/jepa.py", "masked_fill(~real, 0).sum(1, keepdim=True) / count", "sum(1, keepdim=True) / count", "objectives/test_jepa.py"),
+    # 14 weights of others
+    Fault(14, "a patch kernel keeps its channels first", "interop/layouts.py", "whole = whole.movedim(1, -1)", "pass", "interop/test_official.py"),
+    Fault(14, "missing tensors pass", "interop/key_report.py", "return not (self.missing or self.unexpected", "return not (self.unexpected", "interop/test_official.py"),
+    Fault(14, "the context encoder passes for the target encoder", "interop/held.py", 'or asked.which == "context" else "target_encoder"', 'or asked.which == "context" else "encoder"', "interop/test_official.py"),
+    Fault(14, "files are opened with code in them", "interop/files.py", "weights_only=True, mmap=True", "weights_only=False, mmap=True", "interop/test_official.py"),
+    Fault(14, "a start from other weights is forgotten", "train.py", "checkpoint.load_start(objective, self.run.init)", "pass", "interop/test_start.py"),
+    Fault(14, "a frame sees the next one", "models/dynamics.py", "frame[:, None] >= frame", "frame[:, None] >= frame - 1", "models/test_dynamics.py"),
 ]
 # fmt: on
 

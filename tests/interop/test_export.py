@@ -26,7 +26,7 @@ def runs(tmp_path_factory):
     """A trained run, and a bundle of each family."""
     folder = tmp_path_factory.mktemp("export")
     train(run_on(photos(folder / "data", 12), RUN), folder / "run")
-    for family in ("ijepa", "vjepa", "vjepa2", "mae"):
+    for family in ("vjepa2", "mae"):
         theirs.saved(folder / f"{family}.pth", family)
         asked = Asked(heads=3, predictor_heads=1 if family == "vjepa2" else 3, size=(64, 64), frames=4)
         convert(folder / f"{family}.pth", folder / family, asked=asked, recipe=recipes.load)
@@ -43,7 +43,7 @@ def command(*words):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("family", ["run", "ijepa", "vjepa2", "mae"])
+@pytest.mark.parametrize("family", ["run", "vjepa2"])
 def test_torch_export_runs_without_openjepa(runs, tmp_path, family):
     assert command(runs / family, "--to", "torch-export", "--out", tmp_path / "e.pt2")["difference"] < 1e-5
     frozen = load_encoder(runs / family)
@@ -59,7 +59,7 @@ def test_torch_export_runs_without_openjepa(runs, tmp_path, family):
     torch.testing.assert_close(torch.load(tmp_path / "y.pt"), wanted, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["run", "vjepa"])
+@pytest.mark.parametrize("family", ["mae"])
 def test_onnx_runs_in_onnxruntime(runs, tmp_path, family):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from openjepa.modalities.grid import Grid
 from openjepa.models import transformer
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.predictor import Predictor, PredictorConfig
@@ -145,3 +146,21 @@ def test_without_a_std_weights_are_xavier_uniform():
     bound = math.sqrt(6 / (60 + 300))
     assert 0.98 * bound < encoder.embed.weight.abs().max() <= bound
     torch.testing.assert_close(encoder.embed.weight.std(), torch.tensor(bound / math.sqrt(3)), atol=2e-3, rtol=0)
+
+
+def test_a_float32_stream_loses_less_in_bfloat16():
+    """Sums of block outputs in float32, everything else in bfloat16: nearer to float32 than all of it in bfloat16, for encoder and predictor."""
+    grid = Grid(channels=3, size=(64, 64), patch=(8, 8))
+    patches, off = grid.patchify(torch.randn(4, 3, 64, 64)), {}
+    where = patches.positions[:, None, :9]
+    for residual in ("compute", "float32"):
+        torch.manual_seed(0)
+        encoder = Encoder(EncoderConfig(dim=48, depth=16, heads=3, residual=residual, init_std=0.2), grid.patch_dim)
+        predictor = Predictor(PredictorConfig(dim=48, depth=16, heads=3, residual=residual, init_std=0.2), 48, 48)
+        with torch.no_grad():
+            exact = encoder(patches)
+            guess = predictor(exact, where)
+            context = encoder.bfloat16()(patches)
+            assert context.values.dtype == torch.bfloat16
+            off[residual] = ((context.values - exact.values).abs().mean(), (predictor.bfloat16()(context, where) - guess).abs().mean())
+    assert off["float32"][0] < 0.8 * off["compute"][0] and off["float32"][1] < off["compute"][1]

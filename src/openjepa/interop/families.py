@@ -149,10 +149,10 @@ def dynamics_of(tensors: Mapping[str, Tensor], arch: Architecture, asked: Asked)
 
 
 SETTINGS: dict[str, dict[str, Any]] = {  # parity presets: how each family's code computes (recipes 1.1, 2.1, 3.2, 5.1)
-    "ijepa": {"position": "sincos", "position_order": "column-first", "norm_eps": 1e-6},
+    "ijepa": {"position": "sincos", "position_order": "column-first", "norm_eps": 1e-6, "residual": "float32"},
     "vjepa": {"position": "sincos", "position_order": "row-first", "norm_eps": 1e-6},
     "vjepa2": {"position": "rope", "rope_style": "official", "norm_eps": 1e-6},
-    "mae": {"position": "sincos", "position_order": "column-first", "norm_eps": 1e-6},
+    "mae": {"position": "sincos", "position_order": "column-first", "norm_eps": 1e-6, "residual": "float32"},
 }
 
 

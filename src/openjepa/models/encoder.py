@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from openjepa.models.positions import Code, Order, sincos
 from openjepa.models.rope import Style, rotations
-from openjepa.models.transformer import Block, attended, initialise
+from openjepa.models.transformer import Block, Residual, attended, initialise
 from openjepa.tokens import Tokens
 
 
@@ -28,6 +28,7 @@ class EncoderConfig:
     init_std: float | None = 0.02  # of linear weights; None: Xavier-uniform, as MAE
     init_rescale: bool = False  # divide residual branches by sqrt(2 layer); I-JEPA's training undoes it
     norm_eps: float = 1e-6  # of every layer norm
+    residual: Residual = "compute"  # float32: sums of block outputs in float32 under bfloat16, as I-JEPA and MAE; V-JEPA keeps bfloat16
     class_token: bool = False  # one more token that the others may attend to, learnt and without a place, as MAE's; no feature by itself
     checkpointing: bool = False  # recompute activations in backward: less memory, about a third more time
 
@@ -88,6 +89,8 @@ class Encoder(nn.Module):
             raise ValueError(f"asked for the last {last} layers of an encoder that has {len(self.blocks)}")
         patches = patches.blank()
         x = self.embed(patches.values.to(self.embed.weight.dtype))
+        if self.config.residual == "float32":
+            x = x.float()
         rope, keys = None, attended(patches.valid)
         if self.config.position == "rope":
             rope = rotations(patches.positions, self.dim // self.config.heads, self.config.rope_style)
@@ -95,13 +98,13 @@ class Encoder(nn.Module):
             code = sincos(patches.positions, self.dim, self.config.position_order)
             x = x + (self.config.position_scale * code).to(x.dtype)
         if self.config.class_token:
-            x = torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], 1)
+            x = torch.cat([self.class_token.to(x.dtype).expand(x.shape[0], -1, -1), x], 1)
             keys = None if keys is None else F.pad(keys, (1, 0), value=True)
         outputs = []
         for i, block in enumerate(self.blocks):
             x = run(block, x, self.config.checkpointing and self.training, None, rope, keys)
             if i >= len(self.blocks) - last:
-                outputs.append(self.norm(x))
+                outputs.append(self.norm(x.to(self.norm.weight.dtype)))
         return outputs
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from openjepa.models.encoder import run
 from openjepa.models.positions import Code, Order, sincos
 from openjepa.models.rope import Style, rotations
-from openjepa.models.transformer import Block, attended, initialise
+from openjepa.models.transformer import Block, Residual, attended, initialise
 from openjepa.tokens import Tokens
 
 
@@ -30,6 +30,7 @@ class PredictorConfig:
     init_rescale: bool = False
     zero_mask_token: bool = False  # mask tokens start at 0, as V-JEPA's; else N(0, init_std)
     norm_eps: float = 1e-6  # of every layer norm
+    residual: Residual = "compute"  # as the encoder's
     checkpointing: bool = False
 
 
@@ -67,7 +68,7 @@ class Predictor(nn.Module):
         if valid is not None:
             where = where.masked_fill(~valid[..., None], 0)
         places = where.flatten(0, 1)
-        known, asked, rope = self.embed(context.values), self.mask_token[token : token + 1], None
+        known, asked, rope = self.stream(self.embed(context.values)), self.mask_token[token : token + 1], None
         if self.config.position == "rope":
             asked = asked.expand(len(places), t, -1)
             everywhere = torch.cat([for_each(context.positions, blocks), places], 1)
@@ -77,16 +78,19 @@ class Predictor(nn.Module):
             asked = asked + self.code(places, known.dtype)
         keys = attended(real(context, valid, blocks, t))
         if placeless is not None and placeless.shape[1]:
-            known = torch.cat([self.embed(placeless), known], 1)
+            known = torch.cat([self.stream(self.embed(placeless)), known], 1)
             keys = None if keys is None else F.pad(keys, (placeless.shape[1], 0), value=True)
-        x = torch.cat([for_each(known, blocks), asked], 1)
+        x = torch.cat([for_each(known, blocks), asked.to(known.dtype)], 1)
         recompute = self.config.checkpointing and self.training
         for block in self.blocks[:-1]:
             x = run(block, x, recompute, None, rope, keys)
         # Only the answers leave the last block, so only they are computed in it
         x = run(self.blocks[-1], x, recompute, t, rope, keys)
-        out: Tensor = self.proj(self.norm(x)).unflatten(0, (b, blocks))
+        out: Tensor = self.proj(self.norm(x.to(self.norm.weight.dtype))).unflatten(0, (b, blocks))
         return out
+
+    def stream(self, x: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+        return x.float() if self.config.residual == "float32" else x
 
     def code(self, positions: Float32[Tensor, "b n axes"], dtype: torch.dtype) -> Float[Tensor, "b n d"]:
         return (self.config.position_scale * sincos(positions, self.config.dim, self.config.position_order)).to(dtype)

@@ -1,6 +1,7 @@
 """The pre-norm transformer block and its one attention function."""
 
 import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,9 @@ from openjepa.models.rope import rotate
 
 # The kernel of scaled_dot_product_attention is slow in bf16 on CPUs at short lengths, its backward most of all
 LONG = 1000  # tokens from which the fused kernel wins there too
+
+
+Residual = Literal["compute", "float32"]  # the stream that blocks add to: in the type that computes, or float32
 
 
 def attention(
@@ -64,7 +68,9 @@ class Block(nn.Module):
         Keys and values still come from every token, so those are the same numbers at a lower price.
         `rope` (models/rope.py) turns queries and keys; `keys` is False at tokens that none may attend to.
         """
-        y = self.norm1(x)
+        # The residual stream may be kept in float32 while the rest computes in bfloat16
+        dtype = self.norm1.weight.dtype
+        y = self.norm1(x.to(dtype))
         if last is None or last == x.shape[1]:
             q, k, v = self.qkv(y).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         else:
@@ -76,7 +82,7 @@ class Block(nn.Module):
         if rope is not None:
             q, k = rotate(q, rope[:, :, :, -q.shape[2] :]), rotate(k, rope)
         x = x + self.proj(attention(q, k, v, keys).transpose(1, 2).flatten(2))
-        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x))))
+        out: Tensor = x + self.fc2(F.gelu(self.fc1(self.norm2(x.to(dtype)))))
         return out
 
 
