@@ -24,7 +24,19 @@ RESULTS = ROOT / "src/openjepa/recipes/results.jsonl"
 README, EVERY = ROOT / "README.md", ROOT / "docs/results.md"
 BEGIN, END = "<!-- results: made by `python -m benchmarks.results table --write` -->", "<!-- end of results -->"
 UNTOLD = frozenset(
-    ["--data", "--out", "--seed", "--exclude", "--workers", "--device", "--precision", "--save-every", "--keep-last", "--log-every"]
+    [
+        "--data",
+        "--out",
+        "--seed",
+        "--exclude",
+        "--data.exclude",
+        "--workers",
+        "--device",
+        "--precision",
+        "--save-every",
+        "--keep-last",
+        "--log-every",
+    ]
 )
 KINDS = ("image", "video", "audio", "series", "raw")  # of recipes, in the order of the tables
 HOW = ("--pooling", "--layer", "--clips", "--views", "--attentive-depth")  # options of a probe that its row shows
