@@ -66,6 +66,7 @@ def test_settings_in_documents_exist():
 
     known = {flag.replace("_", "-") for name in recipes.names() for flag in flags(recipes.load(name))}
     extra = ["--objective.masks.count", "--objective.masks.scale", "--objective.masks.ratio", "--objective.masks.kind"]
+    extra += [f"--objective.encoder.{name}" for name in ("kind", "module", "takes")]  # of OwnEncoder
     for page in PAGES:
         for flag in re.findall(r"--\w+\.[\w.-]+\w", page.read_text()):
             assert flag in known or flag in extra, f"{page.name}: {flag}"
