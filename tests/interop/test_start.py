@@ -57,6 +57,12 @@ def test_a_run_starts_from_a_bundle_predictor_included(bundle, capsys):
     assert main(["probe", "a", "--data", str(photos(Path("labelled"), 40, ("x", "y"))), "--probes", "knn", "-q"]) == 0
 
 
+def test_the_doctor_looks_at_such_a_run(bundle, capsys):
+    assert main(["doctor", "image.ijepa", "--init", "b", "--data", "photos", "--batch-size", "4", *MASKS, "--workers", "0"]) == 0
+    size = sum(p.numel() for p in openjepa.load_encoder("b").encoder.parameters())  # not the recipe's 21 million
+    assert f"parameters: encoder {size:,}," in capsys.readouterr().out
+
+
 def test_the_command_of_such_a_run_reads_back_equal(bundle):
     base = recipes.load("image.ijepa")
     run = replace(adopt(base, "b"), steps=7)
@@ -86,6 +92,7 @@ def test_training_goes_on_and_resumes_without_the_bundle(bundle):
         (["image.ijepa", "--init", "b", "--objective.encoder.depth", "3"], "missing encoder.blocks.2"),
         (["image.ijepa", "--init", "b", "--objective.predictor.dim", "48"], "[24, 48], [48, 48] is wanted"),
         (["--init", "b", "--resume", "b"], "--init starts a run and --resume goes on with one"),
+        (["--resume", "b"], "b is a bundle, not a run to go on with"),
     ],
 )
 def test_what_does_not_fit_is_refused(bundle, capsys, words, error):

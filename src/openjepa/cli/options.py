@@ -111,6 +111,7 @@ class DoctorOptions(Common):
 
     recipe: Recipe = ""  # without one: the machine only
     data: Text = None  # as for train
+    init: Folder = None  # as for train
     exclude: Text = None  # as for train
     modality: Text = None  # module:object, as for train; without a recipe: whether your modality keeps the laws of training
     steps: Count = None

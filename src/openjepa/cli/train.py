@@ -72,7 +72,9 @@ def about() -> str:
 
 def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: Sequence[str], unknown: Sequence[str], prog: str) -> Chosen:
     """Recipe or saved run, with the settings of the command line. Usage or ValueError says what does not fit."""
-    resume = getattr(options, "resume", None)
+    resume, init = getattr(options, "resume", None), options.init
+    if init is not None and resume is not None:
+        raise Usage("--init starts a run and --resume goes on with one", "give one of them")
     if options.recipe not in recipes.names() and resume is None:
         # Behind an unknown option tyro reads nothing more, so it may have missed the recipe
         refuse([word for word in unknown if word.startswith("-")], own, option_flags(type(options)), prog)
@@ -84,15 +86,14 @@ def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: S
         from openjepa.checkpoint import load_run
 
         saved = load_run(resume)
+        if "source" in saved.info:
+            raise Usage(f"{resume} is a bundle, not a run to go on with", f"start a run from its weights: --init {resume}")
         recipe, base = str(saved.info.get("recipe", "")), saved.run
     else:
         recipe, base = options.recipe, recipes.load(options.recipe)
     from openjepa.cli.settings import apply, flags, own_modality
 
     run = replace(base, modality=own_modality(options.modality)) if options.modality else base
-    init = getattr(options, "init", None)
-    if init is not None and resume is not None:
-        raise Usage("--init starts a run and --resume goes on with one", "give one of them")
     if init is not None:
         from openjepa.checkpoint import adopt
 
