@@ -28,7 +28,7 @@ CONTEXT.set_forkserver_preload(["torch", "torch.utils.data", "pytest", "hypothes
 
 @dataclass(frozen=True)
 class Fault:
-    part: int  # of the library's outline: 1 skeleton, 2 models, 3 masks, ... 12 report; 0 the vocabulary and the whole
+    part: int  # of the library's outline: 1 skeleton, 2 models, 3 masks, ... 12 report, 13 other kinds of data, 14 weights of others; 0 the vocabulary and the whole
     name: str
     file: str  # below src/openjepa, or from the root with a leading /
     old: str  # occurs exactly once
