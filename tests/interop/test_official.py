@@ -205,9 +205,12 @@ def test_a_width_nobody_released_needs_its_heads(tmp_path):
     refused(path, tmp_path / "out", Asked(heads=5), match="does not split into 5 attention heads")
 
 
-def test_a_learnt_position_table_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    ("part", "name"), [("encoder", "pos_embed"), ("target_encoder", "pos_embed"), ("predictor", "predictor_pos_embed")]
+)
+def test_a_learnt_position_table_is_refused(tmp_path, part, name):
     saved = theirs.checkpoint("ijepa")
-    saved["encoder"]["module.pos_embed"][0, 3] += 0.01
+    saved[part][f"module.{name}"][0, 3] += 0.01
     torch.save(saved, tmp_path / "w.pth")
     refused(tmp_path / "w.pth", tmp_path / "out", match="is not the sine-cosine code")
 

@@ -1,6 +1,7 @@
 """Checkpoints as the authors' code writes them: I-JEPA, V-JEPA 1, V-JEPA 2 and MAE (recipes 1.10, 2.7, 3.10, 5.2)."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from openjepa.interop.families import Asked, architecture, family_of
+from openjepa.interop.families import Architecture, Asked, architecture, family_of, table_grid
 from openjepa.interop.files import Renamed, Tensors, read_torch, unwrapped
 from openjepa.interop.held import Held, hold
 from openjepa.interop.layouts import LAYOUTS, rows
@@ -29,7 +30,19 @@ def read(path: Path, asked: Asked) -> Held:
     }
     family = family_of(present, asked)
     arch = architecture(family, present, asked)
+    check_tables(arch, parts)
     return hold(str(path), arch, parts, asked, NOT_NEEDED_MAE if family == "mae" else NOT_NEEDED)
+
+
+def check_tables(arch: Architecture, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Every stored position table is the code that we compute. ValueError for a learnt or interpolated one."""
+    if arch.encoder.position != "sincos":
+        return  # V-JEPA 2's files hold a table that nothing uses
+    for part, inside in parts.items():
+        config = arch.encoder if part != "predictor" or arch.predictor is None else replace(arch.encoder, dim=arch.predictor.dim, heads=1)
+        for name in ("pos_embed", "predictor_pos_embed", "decoder_pos_embed"):
+            if name in inside:
+                table_grid(inside[name], len(arch.patch), config)
 
 
 def parts_of(path: Path) -> dict[str, Mapping[str, Tensor]]:
