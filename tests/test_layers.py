@@ -22,7 +22,8 @@ MAY = {
     "metrics": RUN,
     "health": {*RUN, "metrics"},
     "frozen": RUN,
-    "checkpoint": {*RUN, "frozen"},
+    "tensor_file": set(),
+    "checkpoint": {*RUN, "frozen", "tensor_file"},
     "probes": {*BASE, "modalities", "models", "data", "run", "engine", "frozen", "checkpoint"},  # never objectives
     "interrupt": set(),
     "opening": {*RUN, "data", "checkpoint"},

@@ -17,7 +17,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +29,9 @@ from openjepa.frozen import FrozenEncoder
 from openjepa.models.own import build_encoder
 from openjepa.objectives.objective import Objective
 from openjepa.run import Run, from_dict
+from openjepa.tensor_file import pieces
 
 FORMAT = 1
-DTYPES = {  # safetensors' names
-    torch.float64: "F64",
-    torch.int64: "I64",
-    torch.float32: "F32",
-    torch.int32: "I32",
-    torch.bfloat16: "BF16",
-    torch.float16: "F16",
-    torch.uint8: "U8",
-    torch.bool: "BOOL",
-}
-WIDTHS = {dtype: dtype.itemsize for dtype in DTYPES}
 
 
 class Damaged(ValueError):
@@ -107,24 +96,10 @@ def save_checkpoint(folder: Path, step: int, objective: Objective, optimizer: to
 
 def write_tensors(path: Path, state: Mapping[str, Tensor]) -> str:
     """One safetensors file, atomically, a tensor at a time: a large model is never in memory twice. Returns its sha256."""
-    header: dict[str, Any] = {"__metadata__": {"format": "pt", "openjepa": str(FORMAT)}}
-    end, digest = 0, hashlib.sha256()
-    known = {name: (value.dtype, list(value.shape)) for name, value in state.items()}
-    for name in sorted(known, key=lambda name: (-WIDTHS[known[name][0]], name)):  # wide ones first: all stay aligned
-        dtype, shape = known[name]
-        begin, end = end, end + prod(shape) * WIDTHS[dtype]
-        header[name] = {"dtype": DTYPES[dtype], "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-
-    def pieces() -> Iterator[bytes | memoryview]:
-        yield len(text).to_bytes(8, "little") + text
-        for name in header:
-            if name != "__metadata__":
-                yield state[name].detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data
+    digest = hashlib.sha256()
 
     def hashed() -> Iterator[bytes | memoryview]:
-        for piece in pieces():
+        for piece in pieces(state, {"format": "pt", "openjepa": str(FORMAT)}):
             digest.update(piece)
             yield piece
 
@@ -240,11 +215,18 @@ def load_objective(folder: str | Path, step: int | None = None) -> Objective:
     """The whole objective in float32 and eval mode: encoder, predictor, target encoder."""
     opened = load_run(folder)
     objective = opened.run.objective.build(opened.run.modality)
-    path = pick(opened.path, step) / "objective.safetensors"
-    if not path.exists() and "source" in opened.info:
-        raise ValueError(f"{folder} holds an encoder alone, for its source had no predictor; it can be probed and used, not trained on")
-    objective.load_state_dict(load_tensors(path))
+    objective.load_state_dict(load_tensors(objective_file(opened, step)))
     return objective.eval()
+
+
+def objective_file(opened: RunFolder, step: int | None = None) -> Path:
+    """Where everything that learns or moves lies. ValueError for a bundle of an encoder alone; a damaged checkpoint is told by pick."""
+    path = pick(opened.path, step) / "objective.safetensors"
+    if not path.exists():
+        raise ValueError(
+            f"{opened.path} holds an encoder alone, for its source had no predictor; it can be probed and used, not trained on"
+        )
+    return path
 
 
 def adopt(run: Run, folder: str | Path) -> Run:
@@ -261,10 +243,7 @@ def adopt(run: Run, folder: str | Path) -> Run:
 
 def load_start(objective: Objective, folder: str | Path) -> None:
     """The weights of another run or bundle, all of them. ValueError names what does not fit; nothing stays random silently."""
-    path = pick(load_run(folder).path, None) / "objective.safetensors"
-    if not path.exists():
-        raise ValueError(f"{folder} holds an encoder alone, for its source had no predictor; it cannot be trained on")
-    saved, wanted = load_tensors(path), objective.state_dict()
+    saved, wanted = load_tensors(objective_file(load_run(folder))), objective.state_dict()
     wrong = [f"missing {name}" for name in wanted if name not in saved] + [f"unknown {name}" for name in saved if name not in wanted]
     wrong += [
         f"{name} is {list(saved[name].shape)}, {list(value.shape)} is wanted"

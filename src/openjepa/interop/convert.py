@@ -16,8 +16,8 @@ from torch import Tensor
 from openjepa.checkpoint import check_format, load_encoder, load_objective, load_run, write_json, write_tensors
 from openjepa.frozen import FrozenEncoder
 from openjepa.interop import bundle, hugging_face, official
-from openjepa.interop.export import export_graph
-from openjepa.interop.families import LICENCES, Architecture, Asked, code
+from openjepa.interop.export import LARGEST_DIFFERENCE, export_graph
+from openjepa.interop.families import LICENCES, Architecture, Asked, code, predictor_code
 from openjepa.interop.files import sha256
 from openjepa.interop.held import Held
 from openjepa.models.encoder import Encoder, EncoderConfig
@@ -29,7 +29,6 @@ from openjepa.run import Run
 
 RECIPES = {"ijepa": "image.ijepa", "vjepa": "video.vjepa", "vjepa2": "video.vjepa2", "vjepa2-ac": "video.vjepa2", "mae": "image.mae"}
 TARGETS = ("bundle", "hf", "official", "onnx", "torch-export")
-LARGEST_DIFFERENCE = 1e-4  # of features after a way out and back, float32
 
 
 @dataclass(frozen=True)
@@ -205,7 +204,7 @@ def tables(arch: Architecture) -> dict[str, Tensor]:
     if arch.family == "vjepa2" or arch.predictor is None:
         return {}
     grid = tuple(s // p for s, p in zip(arch.size, arch.patch, strict=True))
-    outer, inner = code(grid, arch.encoder), hugging_face.code_of(grid, arch.predictor)
+    outer, inner = code(grid, arch.encoder), code(grid, predictor_code(arch))
     if arch.family == "mae":
         pad = torch.nn.functional.pad
         return {"pos_embed": pad(outer, (0, 0, 1, 0))[None], "decoder_pos_embed": pad(inner, (0, 0, 1, 0))[None]}

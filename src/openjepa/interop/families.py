@@ -212,6 +212,12 @@ def grids(places: int, axes: int) -> list[tuple[int, ...]]:
     return [(t, math.isqrt(places // t), math.isqrt(places // t)) for t in sorted(splits, key=lambda t: abs(t - 8))]
 
 
+def predictor_code(arch: Architecture) -> EncoderConfig:
+    """An encoder whose position code is that of the predictor or decoder."""
+    assert arch.predictor is not None
+    return replace(arch.encoder, dim=arch.predictor.dim, heads=1)
+
+
 def code(grid: tuple[int, ...], encoder: EncoderConfig) -> Tensor:
     """The position code of every place of a grid, in raster order, [n d]."""
     return sincos(positions(grid)[0], encoder.dim, encoder.position_order)

@@ -85,11 +85,8 @@ def hold(source: str, arch: Architecture, parts: Mapping[str, Mapping[str, Tenso
         found[part] = wanted
         stored |= {value.dtype for value in some(theirs)}
     report.check()
-    exported = "encoder" if "target_encoder" not in parts or asked.which == "context" else "target_encoder"
-    if asked.which == "target" and exported == "encoder":
-        which = "context"
-    else:
-        which = asked.which
+    which = asked.which if "target_encoder" in parts else "context"
+    exported = "target_encoder" if which == "target" else "encoder"
     acting = ours(found["predictor"], parts["predictor"]) if arch.dynamics is not None else None
     dtypes = tuple(sorted(str(dtype).removeprefix("torch.") for dtype in stored))
     return Held(arch, ours(found[exported], parts[exported]), whole(arch, found, parts), which, report, dtypes, acting)
@@ -100,8 +97,9 @@ def whole(arch: Architecture, found: Mapping[str, list[Row]], parts: Mapping[str
     if "predictor" not in found or arch.dynamics is not None:
         return None
     first = "encoder" if "encoder" in found else "target_encoder"
-    names = {"encoder": first, "decoder": "predictor"}
-    if arch.family != "mae":
+    if arch.family == "mae":
+        names = {"encoder": first, "decoder": "predictor"}
+    else:
         names = {"encoder": first, "target_encoder": "target_encoder" if "target_encoder" in found else first, "predictor": "predictor"}
     made = Ours()
     for name, part in names.items():

@@ -13,7 +13,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from openjepa.interop.families import SETTINGS, Architecture, Asked, code, table_grid
+from openjepa.interop.families import SETTINGS, Architecture, Asked, code, predictor_code, table_grid
 from openjepa.interop.files import Renamed, read_folder
 from openjepa.interop.held import Held, hold
 from openjepa.interop.layouts import LAYOUTS, rows
@@ -53,7 +53,7 @@ def read(folder: Path, asked: Asked) -> Held:
     not_needed |= {name: "a task head" for name in inside if name.startswith(HEADS)}
     for name in TABLES:
         if name in inside:
-            table_grid(inside[name], len(arch.patch), arch.encoder if name != TABLES[2] else _decoder_code(arch))
+            table_grid(inside[name], len(arch.patch), arch.encoder if name != TABLES[2] else predictor_code(arch))
     parts: dict[str, Mapping[str, Tensor]] = {"encoder": inside}
     if arch.predictor is not None:
         parts = {
@@ -72,14 +72,6 @@ def on_disk(kind: str, name: str) -> str:
     for pattern, new in IN_MEMORY_MLP.items() if kind != "vjepa2" else ():
         name = re.sub(pattern, new, name)
     return name
-
-
-def _decoder_code(arch: Architecture) -> EncoderConfig:
-    """An encoder whose position code is the decoder's."""
-    assert arch.predictor is not None
-    return EncoderConfig(
-        dim=arch.predictor.dim, heads=1, position_order=arch.predictor.position_order, class_token=arch.encoder.class_token
-    )
 
 
 def architecture(family: str, config: Mapping[str, Any]) -> Architecture:
@@ -197,15 +189,10 @@ def write_tensors(arch: Architecture, encoder: Encoder, predictor: Predictor | N
     if arch.family == "ijepa":
         found[TABLES[0]] = code(grid, arch.encoder)[None]
     if arch.family == "mae":
-        for name, config in ((TABLES[1], arch.encoder), (TABLES[2], _decoder_code(arch))):
+        for name, config in ((TABLES[1], arch.encoder), (TABLES[2], predictor_code(arch))):
             table = code(grid, config)
             found[name] = F.pad(table, (0, 0, 1, 0))[None]  # zero for the class token
     return found
-
-
-def code_of(grid: tuple[int, ...], predictor: PredictorConfig) -> Tensor:
-    """The predictor's position code of every place, [n d]."""
-    return code(grid, EncoderConfig(dim=predictor.dim, heads=1, position_order=predictor.position_order))
 
 
 def write_preprocessor(arch: Architecture) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Checkpoints as the authors' code writes them: I-JEPA, V-JEPA 1, V-JEPA 2 and MAE (recipes 1.10, 2.7, 3.10, 5.2)."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from openjepa.interop.families import Architecture, Asked, architecture, family_of, table_grid
+from openjepa.interop.families import Architecture, Asked, architecture, family_of, predictor_code, table_grid
 from openjepa.interop.files import Renamed, Tensors, read_torch, unwrapped
 from openjepa.interop.held import Held, hold
 from openjepa.interop.layouts import LAYOUTS, rows
@@ -17,8 +16,8 @@ from openjepa.objectives.jepa import JEPA
 from openjepa.objectives.mae import MAE
 from openjepa.objectives.objective import Objective
 
-NOT_NEEDED = {"pos_embed": "position table, computed instead", "predictor_pos_embed": "position table, computed instead"}
-NOT_NEEDED_MAE = {"pos_embed": NOT_NEEDED["pos_embed"], "decoder_pos_embed": "position table, computed instead"}
+NOT_NEEDED = dict.fromkeys(("pos_embed", "predictor_pos_embed"), "position table, computed instead")
+NOT_NEEDED_MAE = dict.fromkeys(("pos_embed", "decoder_pos_embed"), "position table, computed instead")
 
 
 def read(path: Path, asked: Asked) -> Held:
@@ -39,7 +38,7 @@ def check_tables(arch: Architecture, parts: Mapping[str, Mapping[str, Tensor]]) 
     if arch.encoder.position != "sincos":
         return  # V-JEPA 2's files hold a table that nothing uses
     for part, inside in parts.items():
-        config = arch.encoder if part != "predictor" or arch.predictor is None else replace(arch.encoder, dim=arch.predictor.dim, heads=1)
+        config = predictor_code(arch) if part == "predictor" else arch.encoder
         for name in ("pos_embed", "predictor_pos_embed", "decoder_pos_embed"):
             if name in inside:
                 table_grid(inside[name], len(arch.patch), config)
