@@ -1,5 +1,6 @@
 # make quickstart   set-up, then a small I-JEPA on the built-in world, its probes and report
 # make test         set-up, then the tests
+# make ui           the explorer's page, compiled (needs Node 20.19 or newer; nothing else does)
 # make lint         ruff and mypy
 PYTHON ?= python3
 VENV := .venv
@@ -12,7 +13,13 @@ INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-com
 # Packages that build ours are pinned, too
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
-.PHONY: setup quickstart test lint clean
+UI := src/openjepa/explore/ui
+PAGE := src/openjepa/explore/static/index.html
+UI_SOURCES := $(shell find $(UI) -name node_modules -prune -o -type f -print 2>/dev/null)
+# Tests of the page need it; where there is no npm they skip, unless they are required
+NPM := $(or $(shell command -v npm),$(filter 1,$(OPENJEPA_REQUIRE_UI)))
+
+.PHONY: setup quickstart ui test lint clean
 
 setup: $(READY_TO_TEST)
 
@@ -38,7 +45,15 @@ quickstart: $(READY)
 	$(BIN)/openjepa report $(RUN)
 	@echo "open $(RUN)/report.html"
 
-test: $(READY_TO_TEST)
+ui: $(PAGE)
+
+$(PAGE): $(UI_SOURCES)
+	@command -v npm >/dev/null || { echo "no npm: install Node 20.19 or newer to compile the explorer's page"; exit 1; }
+	cd $(UI) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund; }
+	cd $(UI) && npm run build
+
+test: $(READY_TO_TEST) $(if $(NPM),ui)
+	$(if $(NPM),cd $(UI) && npm test)
 	$(BIN)/python -m pytest
 
 lint: $(READY_TO_TEST)
@@ -47,4 +62,4 @@ lint: $(READY_TO_TEST)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist $(dir $(PAGE)) $(UI)/node_modules
