@@ -5,13 +5,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1] / "src/openjepa"
 # What each part may import, beside itself. Nothing imports recipes but the command line and tests.
-BASE = {"tokens", "schedules", "draws"}
+BASE = {"tokens", "schedules", "draws", "imported"}
 PARTS = {"modalities", "masks"}
 RUN = {"run", "objectives", "models", *PARTS, *BASE}
 MAY = {
     "tokens": set(),
     "schedules": set(),
     "draws": set(),
+    "imported": set(),
     "modalities": BASE,
     "masks": BASE,
     "models": BASE,

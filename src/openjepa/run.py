@@ -1,6 +1,5 @@
 """One experiment, complete: print it, save it, run it again."""
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
@@ -10,6 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from torch import Tensor
 
 from openjepa.draws import Rows
+from openjepa.imported import imported
 from openjepa.modalities.modality import Modality
 from openjepa.models.encoder import EncoderConfig
 from openjepa.objectives.jepa import JEPAConfig
@@ -88,13 +88,12 @@ MODALITIES = {
 
 def modality_class(name: str) -> type[Modality]:
     """The class that run.json calls `name`: one of MODALITIES, or "module:Class". ValueError where there is none."""
-    module, _, inside = name.rpartition(":") if ":" in name else (MODALITIES.get(name, ""), "", name)
-    if not module:
+    if ":" not in name and name not in MODALITIES:
         raise ValueError(f"no modality {name!r}; there are {', '.join(MODALITIES)}, and your own as 'module:Class'")
     try:
-        found = getattr(importlib.import_module(module), inside)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"modality {name!r} cannot be imported ({error}); is the folder it lies in on PYTHONPATH?") from error
+        found = imported(name if ":" in name else f"{MODALITIES[name]}:{name}")
+    except ValueError as error:
+        raise ValueError(f"modality {error}") from error
     if not (isinstance(found, type) and issubclass(found, Modality)):
         raise ValueError(f"{name!r} is not a Modality class, but {found!r}")
     return found

@@ -3,16 +3,15 @@
 import inspect
 import re
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from openjepa.cli.parse import Usage, near, parse, refuse, unjoin
+from openjepa.imported import imported
 from openjepa.modalities.modality import Modality
 from openjepa.run import Run, leaves
 
@@ -47,15 +46,10 @@ def name(path: str) -> str:
 
 def own_modality(spec: str) -> Modality:
     """The modality that module:object names; a class stands for itself with its defaults. Usage says what is wrong."""
-    module, colon, name = spec.partition(":")
-    if not colon:
-        raise Usage(f"--modality is {spec!r}", "write module:object, for example mysensor:MySensor for the class in mysensor.py")
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
     try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise Usage(f"--modality {spec}: {error}", "the file must lie in this folder or on PYTHONPATH") from error
+        found = imported(spec, here=True)
+    except ValueError as error:
+        raise Usage(f"--modality {error}", "a class or an object of a Modality of yours is wanted, mysensor:MySensor") from error
     found = found() if isinstance(found, type) else found
     if not isinstance(found, Modality):
         raise Usage(f"--modality {spec} is a {type(found).__name__}", "a subclass of openjepa.modalities.modality.Modality is wanted")

@@ -4,9 +4,6 @@ It takes tokens, and then never sees what is hidden; or, like most backbones, wh
 zero (the mean colour) before it looks, and its features are taken at the places that are asked for.
 """
 
-import importlib
-import os
-import sys
 from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
@@ -15,6 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from openjepa.imported import imported
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.tokens import Tokens
 
@@ -108,15 +106,7 @@ def body(spec: str) -> nn.Module:
     """The network that `spec` names. ValueError says what is wrong with it."""
     if spec.startswith("hf:"):
         return from_transformers(spec[3:])
-    module, colon, name = spec.partition(":")
-    if not colon:
-        raise ValueError(f"module is {spec!r}; write module:object, for example mynet:build, or hf:FOLDER")
-    if (here := os.getcwd()) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{spec} cannot be imported ({error}); the file must lie in this folder or on PYTHONPATH") from error
+    found = imported(spec, here=True)
     made = found if isinstance(found, nn.Module) else found()
     if not isinstance(made, nn.Module):
         raise ValueError(f"{spec} gives a {type(made).__name__}; a torch.nn.Module is wanted")
