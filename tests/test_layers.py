@@ -33,6 +33,8 @@ MAY = {
     "doctor": {*RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},
     "interop": {*RUN, "frozen", "checkpoint"},
     "recipes": RUN,
+    "runs": set(),
+    "explore": {*RUN, "runs", "data", "engine", "metrics", "frozen", "checkpoint", "probes"},  # files alone: never train
 }
 FREE = {"cli", "__init__", "__main__"}
 

@@ -182,7 +182,12 @@ def distance(
     """Mean smooth L1, absolute or squared difference in float32, over what is no padding."""
     if valid is None:
         return LOSSES[kind](guesses.float(), goals)
-    return valid_mean(LOSSES[kind](guesses.float(), goals, reduction="none").mean(-1), valid)
+    return valid_mean(distances(guesses, goals, kind), valid)
+
+
+def distances(guesses: Float[Tensor, "*b d"], goals: Float[Tensor, "*b d"], kind: Loss) -> Float[Tensor, "*b"]:
+    """The same of every place alone."""
+    return LOSSES[kind](guesses.float(), goals, reduction="none").mean(-1)
 
 
 def everything_else(masks: Masks, total: int) -> Masks:

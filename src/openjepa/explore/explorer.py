@@ -1,0 +1,154 @@
+"""One checkpoint, opened to be asked: the calls behind every panel, for Python.
+
+explorer = Explorer("runs/a")
+explorer.jepa("data:12", targets=[Box((5, 5), (4, 4))]).total.energy
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from openjepa.checkpoint import load_encoder, load_objective, load_run, objective_file
+from openjepa.engine import choose_device
+from openjepa.explore.bank import Bank, norm
+from openjepa.explore.inputs import Inputs
+from openjepa.explore.question import Box, Mode, Question, question
+from openjepa.models.own import AnyEncoder
+from openjepa.objectives.jepa import JEPA
+from openjepa.objectives.mae import MAE
+from openjepa.objectives.objective import Objective, Prediction
+from openjepa.tokens import Tokens
+
+if TYPE_CHECKING:
+    from openjepa.explore.mae import Painted
+    from openjepa.explore.prediction import Predicted
+
+REMEMBERED = 24  # inputs whose target features are kept
+
+
+@dataclass(frozen=True)
+class Looked:
+    """One input as the model sees it."""
+
+    view: Shaped[Tensor, "1 c *size"]
+    patches: Tokens
+    goals: Float[Tensor, "1 n d"] | None  # JEPA: target features of every token, before the layer norm
+    normed: Float[Tensor, "1 n d"] | None  # after it: what the loss compares with
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question that was put to the predictor."""
+
+    looked: Looked
+    prediction: Prediction
+    guesses: list[Float[Tensor, "k d"]]  # of each hole
+    goals: Float[Tensor, "n d"]  # what is right at every place of the grid
+
+
+class Explorer:
+    """A run or bundle at one checkpoint. Nothing is written; every number is the training code's own.
+
+    `patient`: references (the bank of target features) are complete before the first answer; else they grow with `bank.grow`.
+
+    Raises:
+        ValueError: no run, no such checkpoint, an encoder alone.
+    """
+
+    def __init__(
+        self, folder: str | Path, step: int | None = None, *, inputs: Inputs | None = None, device: str = "cpu", patient: bool = True
+    ) -> None:
+        opened = load_run(folder)
+        self.folder, self.run, self.patient = opened.path, opened.run, patient
+        self.file = objective_file(opened, step)
+        self.step = int(self.file.parent.name)
+        self.device = choose_device(device)
+        self.objective: Objective = load_objective(folder, self.step).requires_grad_(False).to(self.device)
+        self.modality = self.run.modality
+        self.inputs = inputs or Inputs(opened)
+        self.bank = Bank(self)
+        self.looked: OrderedDict[str, Looked] = OrderedDict()
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        return self.modality.grid
+
+    @cached_property
+    def untrained(self) -> AnyEncoder:
+        """The encoder before the first step: the control of every claim that something was learnt."""
+        return load_encoder(self.folder, untrained=True).encoder.to(self.device)
+
+    def look(self, name: str) -> Looked:
+        """An input, and where there is a target encoder its features; the same one twice costs once."""
+        if name in self.looked:
+            self.looked.move_to_end(name)
+            return self.looked[name]
+        found = self.looked[name] = self.look_at(self.inputs.view(name)[None])
+        while len(self.looked) > REMEMBERED:
+            self.looked.popitem(last=False)
+        return found
+
+    @torch.no_grad()
+    def look_at(self, view: Shaped[Tensor, "1 c *size"]) -> Looked:
+        """The same of a view that is no stored input."""
+        patches = self.modality.patchify(view.to(self.device)).blank()
+        goals = self.objective.targets(patches) if isinstance(self.objective, JEPA) else None
+        return Looked(view, patches, goals, None if goals is None else norm(goals))
+
+    @property
+    def jepa_model(self) -> JEPA:
+        if not isinstance(self.objective, JEPA):
+            raise ValueError(f"{self.folder.name} predicts pixels, not embeddings; choose a JEPA run")
+        return self.objective
+
+    @property
+    def mae_model(self) -> MAE:
+        if not isinstance(self.objective, MAE):
+            raise ValueError(f"{self.folder.name} predicts embeddings, not pixels; choose an MAE run")
+        return self.objective
+
+    @torch.no_grad()
+    def ask(self, name: str, asked: Question) -> Asked:
+        """The predictor's answer by the training code's own line, with the target features that are known of this input."""
+        looked = self.look(name)
+        if looked.goals is None or looked.normed is None:
+            raise ValueError(f"{self.folder.name} predicts pixels, not embeddings; choose a JEPA run")
+        masks = asked.masks.map(lambda x: x.to(self.device))
+        said = self.jepa_model.answer(looked.patches, masks, 0, looked.goals, looked.normed)
+        return Asked(looked, said, asked.of_each(said.guesses.float().cpu()), looked.normed[0, self.modality.registers :].cpu())
+
+    def jepa(
+        self, name: str, targets: Sequence[Box], *, context: Box | None = None, mode: Mode = "strict", quick: bool = False
+    ) -> "Predicted":
+        """What the predictor says of `targets`, beside what was right and what simpler answers would have scored.
+
+        `quick` leaves out the references that cost another pass of the encoder, as while a block is dragged.
+        """
+        from openjepa.explore.prediction import predict
+
+        asked = question(self.modality, targets, context, mode, self.jepa_model.config.union)
+        if self.patient:
+            self.bank.grow()
+        return predict(self, name, asked, quick)
+
+    def mae(
+        self,
+        name: str,
+        *,
+        ratio: float | None = None,
+        seed: int = 0,
+        sampler: str = "random",
+        hidden: Sequence[int] | None = None,
+        targets: Sequence[Box] | None = None,
+    ) -> "Painted":
+        """The decoder's pixels for what is hidden: a share of the patches, or the tokens or boxes that are named."""
+        from openjepa.explore.mae import paint
+
+        return paint(self, name, ratio=ratio, seed=seed, sampler=sampler, hidden=hidden, targets=targets)

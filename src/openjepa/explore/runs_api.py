@@ -1,0 +1,167 @@
+"""What there is to look at: the session, the runs, and what each of them can show."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import prod
+
+import torch
+
+import openjepa
+from openjepa.explore.inputs_api import LARGEST, PIXELS
+from openjepa.explore.routes import Answer, Query, get
+from openjepa.explore.shelf import Listed, Shelf
+from openjepa.objectives.jepa import JEPAConfig
+from openjepa.run import Run, from_dict
+
+DRAWN = ("images", "videos", "sounds", "series")  # kinds with a grid and a picture
+KINDS = {"video": "videos", "audio": "sounds"}  # panel -> what it plays
+
+
+@dataclass(frozen=True)
+class Screen:
+    """Which axis of the grid is where on the screen; `up`: y grows upwards."""
+
+    x: int
+    y: int | None
+    t: int | None
+    up: bool
+
+
+@dataclass(frozen=True)
+class Capability:
+    panel: str
+    ok: bool
+    why: str = ""
+    fix: str = ""  # a command line
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One run of the list; `pair` is the run to show beside it, of the other objective on the same geometry."""
+
+    id: str
+    name: str
+    objective: str
+    modality: str
+    status: str
+    recipe: str | None
+    step: int | None
+    steps: int | None
+    loss: float | None
+    verdict: str | None
+    knn: float | None
+    updated: str | None
+    checkpoints: tuple[int, ...]
+    grid: tuple[int, ...]
+    size: tuple[int, ...]
+    patch: tuple[int, ...]
+    screen: Screen | None
+    distance: str
+    union: bool
+    capabilities: tuple[Capability, ...]
+    bundled: bool
+    probe: str | None
+    pair: str | None = None
+
+
+@get("meta")
+def meta(shelf: Shelf, _: Query) -> Answer:
+    return Answer(
+        {
+            "version": openjepa.__version__,
+            "device": shelf.device,
+            "threads": max(1, (os.cpu_count() or 2) - 1),
+            "torch": torch.__version__,
+            "bundled": any(run.bundled for run in shelf.runs()),
+            "read_only": True,
+            "uploads": {"max_bytes": LARGEST, "max_pixels": PIXELS},
+        }
+    )
+
+
+@get("runs")
+def runs(shelf: Shelf, _: Query) -> Answer:
+    """Runs that can be read, and why others cannot."""
+    found, broken = dict[str, RunInfo](), []
+    for listed in shelf.runs():
+        try:
+            found[listed.id] = info(shelf, listed)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            broken.append({"id": listed.id, "why": str(error) or type(error).__name__})
+    return Answer({"runs": [replace(one, pair=partner(one, found)) for one in found.values()], "broken": broken})
+
+
+def info(shelf: Shelf, listed: Listed) -> RunInfo:
+    """What the folder says. ValueError where run.json is there and cannot be read."""
+    said = shelf.read(listed)
+    data = said["info"].get("run")
+    if not isinstance(data, dict):
+        raise ValueError("run.json is missing or not readable; it is being written, or was damaged")
+    if "parsed" not in said:
+        said["parsed"] = from_dict(data)
+    run: Run = said["parsed"]
+    modality, objective = run.modality, run.objective
+    jepa = isinstance(objective, JEPAConfig)
+    return RunInfo(
+        id=listed.id,
+        name=listed.id.replace("~", "/"),
+        objective=type(objective).__name__.removesuffix("Config"),
+        modality=modality.kind,
+        status="bundled" if listed.bundled else said["status"],
+        recipe=said["recipe"],
+        step=said["step"],
+        steps=said["steps"],
+        loss=said["loss"],
+        verdict=said["verdict"],
+        knn=said["knn"],
+        updated=said["updated"],
+        checkpoints=tuple(said["checkpoints"]),
+        grid=modality.grid if modality.kind in DRAWN else (),
+        size=tuple(modality.size),
+        patch=tuple(getattr(modality, "patch", ())),
+        screen=screen(modality.kind, len(modality.grid)) if modality.kind in DRAWN else None,
+        distance=objective.loss if isinstance(objective, JEPAConfig) else "mse",
+        union=jepa and objective.union,  # type: ignore[union-attr]
+        capabilities=capabilities(listed, run, bool(said["checkpoints"])),
+        bundled=listed.bundled,
+        probe=said["probe"],
+    )
+
+
+def screen(kind: str, axes: int) -> Screen:
+    if kind == "sounds":
+        return Screen(x=0, y=1, t=None, up=True)
+    if axes == 1:
+        return Screen(x=0, y=None, t=None, up=False)
+    return Screen(x=axes - 1, y=axes - 2, t=0 if axes == 3 else None, up=False)
+
+
+def capabilities(listed: Listed, run: Run, saved: bool) -> tuple[Capability, ...]:
+    """What can be shown, and what is missing for the rest, with the command that makes it."""
+    kind, jepa = run.modality.kind, isinstance(run.objective, JEPAConfig)
+    waiting = "" if saved else "no checkpoint yet; it appears with the first save"
+    flat = "" if kind in DRAWN else f"{kind} have no picture to draw on"
+    data = run.data.path or "DATA"
+    recipe = {"images": "image", "videos": "video", "sounds": "audio"}.get(kind, "image")
+    other = f"openjepa train {recipe}.{'mae' if jepa else 'ijepa' if kind == 'images' else 'vjepa' if kind == 'videos' else 'ajepa'} --data {data}"
+    reasons = {
+        "jepa": waiting or flat or ("" if jepa else "this run predicts pixels; its partner is a run that predicts embeddings"),
+        "mae": waiting or flat or ("this run predicts embeddings; its partner is a run that predicts pixels" if jepa else ""),
+        **{panel: waiting or ("" if kind == its else f"this run learns from {kind}") for panel, its in KINDS.items()},
+        "heads": waiting,
+        "masks": flat,
+        "run": "",
+    }
+    fixes = {"jepa": "" if jepa else other, "mae": other if jepa else ""}
+    return tuple(Capability(panel, not why, why, fixes.get(panel, "") if why else "") for panel, why in reasons.items())
+
+
+def partner(one: RunInfo, found: Mapping[str, RunInfo]) -> str | None:
+    """The run of the other objective to stand beside this one: same kind of data, trained, then the nearest geometry and data."""
+    there = [
+        (other.size != one.size, other.patch != one.patch, other.bundled != one.bundled, -prod(other.grid or (1,)), name)
+        for name, other in found.items()
+        if other.objective != one.objective and other.modality == one.modality and other.checkpoints
+    ]
+    return min(there)[-1] if there else None
