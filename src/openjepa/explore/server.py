@@ -223,7 +223,8 @@ def listen(host: str, port: int | None) -> socket.socket:
     """A socket on `port`, or on the first free one from PORT. OSError when there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for number in [port] if port is not None else range(PORT, PORT + TRIES):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        # the protocol is named, for asyncio turns Nagle's delay off only where it is: 40 ms of every answer otherwise
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             sock.bind((host, number))

@@ -1,11 +1,10 @@
 """One thread that owns the models."""
 
+import asyncio
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
-
-import anyio
 
 from openjepa.explore.routes import Problem
 
@@ -49,4 +48,4 @@ class Worker:
 
 async def waited(future: "Future[Any]") -> Any:
     """The worker's result, without holding up other requests."""
-    return await anyio.to_thread.run_sync(future.result, abandon_on_cancel=True)
+    return await asyncio.wrap_future(future)
