@@ -9,13 +9,14 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from openjepa.interop.load import load_encoder
+    from openjepa.probes.heads import load_head
     from openjepa.probes.score import probe
     from openjepa.train import train
 
-__all__ = ["__version__", "load_encoder", "probe", "train"]
+__all__ = ["__version__", "load_encoder", "load_head", "probe", "train"]
 
 # torch takes over a second to import: only what asks for it pays
-HOMES = {"load_encoder": "interop.load", "probe": "probes.score", "train": "train"}
+HOMES = {"load_encoder": "interop.load", "load_head": "probes.heads", "probe": "probes.score", "train": "train"}
 
 
 def __getattr__(name: str) -> Any:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from openjepa.frozen import FrozenEncoder
 from openjepa.models.own import build_encoder
+from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.objective import Objective
 from openjepa.run import Run, from_dict
 from openjepa.tensor_file import pieces
@@ -94,12 +95,15 @@ def save_checkpoint(folder: Path, step: int, objective: Objective, optimizer: to
     return final
 
 
-def write_tensors(path: Path, state: Mapping[str, Tensor]) -> str:
-    """One safetensors file, atomically, a tensor at a time: a large model is never in memory twice. Returns its sha256."""
+def write_tensors(path: Path, state: Mapping[str, Tensor], told: Mapping[str, str] | None = None) -> str:
+    """One safetensors file, atomically, a tensor at a time: a large model is never in memory twice. Returns its sha256.
+
+    `told` is said of it in the header.
+    """
     digest = hashlib.sha256()
 
     def hashed() -> Iterator[bytes | memoryview]:
-        for piece in pieces(state, {"format": "pt", "openjepa": str(FORMAT)}):
+        for piece in pieces(state, {"format": "pt", "openjepa": str(FORMAT), **(told or {})}):
             digest.update(piece)
             yield piece
 
@@ -270,6 +274,15 @@ def load_encoder(folder: str | Path, *, step: int | None = None, untrained: bool
         torch.manual_seed(opened.run.seed)
         encoder = build_encoder(opened.run.objective.encoder, opened.run.modality)
     if not (untrained and not path.exists() and "source" in opened.info):
-        encoder.load_state_dict(load_tensors(path / "encoder.safetensors"))
+        encoder.load_state_dict(exported(path, opened.run))
     encoder.eval().requires_grad_(False)
     return FrozenEncoder(encoder, opened.run.modality, opened.run, 0 if untrained else int(path.name), path)
+
+
+def exported(path: Path, run: Run) -> dict[str, Tensor]:
+    """Weights of the exported encoder: its own file or, where a bundle leaves that out, its part of the objective's."""
+    whole = path / "objective.safetensors"
+    if (path / "encoder.safetensors").exists() or not whole.exists():
+        return load_tensors(path / "encoder.safetensors")
+    part = "target_encoder." if isinstance(run.objective, JEPAConfig) else "encoder."
+    return {name.removeprefix(part): value for name, value in load_tensors(whole).items() if name.startswith(part)}

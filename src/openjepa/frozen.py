@@ -1,7 +1,9 @@
 """A frozen encoder with its preprocessing: images, videos or sounds in, tokens and pooled features out."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,14 @@ from openjepa.models.own import AnyEncoder
 from openjepa.run import Run
 
 MIDDLE = 0.5  # where in time one view of a long sample lies
+
+
+def weights_sha256(state: Mapping[str, Tensor]) -> str:
+    """Of names and numbers, in the order of the mapping: whatever file they came from, the same weights give the same."""
+    digest = hashlib.sha256()
+    for name, value in state.items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,11 @@ class FrozenEncoder:
     run: Run
     step: int  # 0 is the untrained encoder
     path: Path
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the weights, when it was first asked for: a head says which encoder it belongs to."""
+        return weights_sha256(self.encoder.state_dict())
 
     @torch.no_grad()
     def encode(self, samples: Any, *, layers: int = 1, resize: bool = True, batch_size: int = 256) -> Encoded:

@@ -1,12 +1,15 @@
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
 
+from openjepa.checkpoint import load_encoder
 from openjepa.data.labels import LabelSet
 from openjepa.modalities.image import Image
 from openjepa.probes.attentive import Attentive
+from openjepa.probes.heads import heads_in, load_head
 from openjepa.probes.questions import Labelled
 from openjepa.probes.report import METHODS
 from openjepa.probes.score import probe, score
@@ -287,7 +290,7 @@ def test_from_run_folder_and_photos_to_a_report_on_disk(finished):
     (data / "b" / "cut.jpg").write_bytes((data / "b" / "001.jpg").read_bytes()[:300])
     said = []
     report = probe(folder, str(data), cache="off", on_event=said.append)
-    (path,) = (folder / "probes").iterdir()
+    (path,) = (folder / "probes").glob("*.json")
     assert json.loads(path.read_text()) == json.loads(json.dumps(report.to_dict()))
     assert (report.step, report.objective, report.test["held_out"]) == (2, "JEPA", True)
     assert {name.split("/")[-1] for name, _ in report.bad} == {"zero.jpg", "cut.jpg"}
@@ -297,12 +300,22 @@ def test_from_run_folder_and_photos_to_a_report_on_disk(finished):
     with pytest.raises(ValueError, match="no score class/nearest/encoder; there are class/knn, class/linear"):
         report.row("class", "nearest")
     assert len(list((folder / "features").iterdir())) == 4  # two encoders, train and test
+    heads = {head.name: head.info for head in heads_in(folder)}
+    assert set(heads) == {"class-knn-2", "class-linear-2"}
+    encoder = load_encoder(folder)
+    for name, info in heads.items():
+        head = load_head(folder / "probes/heads" / f"{name}.safetensors")
+        assert head.answer(head.encode(encoder, data / "b" / "001.jpg")).part("classes").names == ("a", "b", "c")
+        assert info.encoder.sha256 == encoder.sha256 != load_encoder(folder, untrained=True).sha256
+        assert info.data["path"] == info.test["path"] == str(data) and info.test["held_out"] and info.encoder.step == 2
 
 
 def test_before_training_the_encoder_is_its_own_floor(finished):
     """The untrained slot holds the weights of step 0, not of the last step."""
     folder, data = finished
+    shutil.rmtree(folder / "probes", ignore_errors=True)
     report = probe(folder, str(data), cache="off", write=False)
+    assert not (folder / "probes").exists()
     kept = sorted((folder / "features").iterdir())
     assert len({path.read_bytes() for path in kept}) == len(kept)
     assert report.row("class", "knn").gains["untrained"][0] == pytest.approx(

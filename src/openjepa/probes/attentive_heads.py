@@ -32,8 +32,9 @@ def parameters(dim: int, classes: int, depth: int = 1) -> int:
     return cross + (depth - 1) * block + linear
 
 
-def shapes(dim: int, classes: int, depth: int) -> dict[str, tuple[int, ...]]:
-    """Of every weight of one head."""
+def shapes(dim: int, classes: int, depth: int, hidden: int | None = None) -> dict[str, tuple[int, ...]]:
+    """Of every weight of one head; `hidden` is the width inside its MLPs, by default 4 dim."""
+    hidden = hidden or 4 * dim
     found: dict[str, tuple[int, ...]] = {"query": (dim,)}
 
     def linear(name: str, fan_in: int, fan_out: int) -> None:
@@ -48,8 +49,8 @@ def shapes(dim: int, classes: int, depth: int) -> dict[str, tuple[int, ...]]:
         else:
             linear(f"{part}.qkv", dim, 3 * dim)
             linear(f"{part}.proj", dim, dim)
-        linear(f"{part}.fc1", dim, 4 * dim)
-        linear(f"{part}.fc2", 4 * dim, dim)
+        linear(f"{part}.fc1", dim, hidden)
+        linear(f"{part}.fc2", hidden, dim)
     linear("linear", dim, classes)
     return found
 
@@ -79,9 +80,9 @@ def floats(dim: int, tokens: int, heads: int, classes: int, depth: int) -> int:
     return cross + (depth - 1) * (20 * tokens * dim + 2 * heads * tokens**2) + (depth > 1) * 2 * tokens * dim
 
 
-def norm(x: Float[Tensor, "... d"]) -> Float[Tensor, "... d"]:
+def norm(x: Float[Tensor, "... d"], eps: float = EPS) -> Float[Tensor, "... d"]:
     """Layer norm without weight and bias."""
-    return F.layer_norm(x, x.shape[-1:], eps=EPS)
+    return F.layer_norm(x, x.shape[-1:], eps=eps)
 
 
 def affine(x: Float[Tensor, "g n d"], weights: Mapping[str, Tensor], name: str) -> Float[Tensor, "g n d"]:
@@ -93,36 +94,70 @@ def linear(x: Float[Tensor, "g n d"], weights: Mapping[str, Tensor], name: str) 
     return torch.baddbmm(weights[f"{name}.bias"][:, None], x, weights[f"{name}.weight"])
 
 
-def mlp(x: Float[Tensor, "g n d"], weights: Mapping[str, Tensor], part: str) -> Float[Tensor, "g n d"]:
+def mlp(x: Float[Tensor, "g n d"], weights: Mapping[str, Tensor], part: str, eps: float = EPS) -> Float[Tensor, "g n d"]:
     """x + MLP(LN(x))."""
-    y = affine(norm(x), weights, f"{part}.norm2")
+    y = affine(norm(x, eps), weights, f"{part}.norm2")
     return x + linear(F.gelu(linear(y, weights, f"{part}.fc1")), weights, f"{part}.fc2")
 
 
 def logits(
-    weights: Mapping[str, Tensor], x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, heads: int, depth: int
+    weights: Mapping[str, Tensor],
+    x: Float[Tensor, "b n d"],
+    valid: Bool[Tensor, "b n"] | None,
+    heads: int,
+    depth: int,
+    eps: float = EPS,
 ) -> Float[Tensor, "g b classes"]:
     """What each head of the stack says of tokens `x`; `heads` are attention heads. Tokens not `valid` are never looked at."""
-    g = len(weights["query"])
-    hidden = None if valid is None else ~valid
+    hidden, seen = None if valid is None else ~valid, read(weights, x, valid, heads, depth, eps)
     if depth == 1:
-        mixed = mix(weights, norm(x), hidden, heads)
+        mixed = mix(weights, norm(x, eps), hidden, heads)
     else:
-        own = x.expand(g, *x.shape)
-        for i in range(depth - 1):
-            own = block(weights, f"blocks.{i}", own, valid, heads)
-        mixed = torch.cat([mix({n: w[i : i + 1] for n, w in weights.items()}, norm(own[i]), hidden, heads) for i in range(g)])
+        mixed = torch.cat([mix(one(weights, i), norm(own, eps), hidden, heads) for i, own in enumerate(seen)])
     # LN's weight and bias commute with the mixing: its weights sum to 1
     y = torch.addcmul(weights["cross.norm1.bias"][:, None, None], mixed, weights["cross.norm1.weight"][:, None, None])
     value = weights["cross.v.weight"].unflatten(2, (heads, -1)).permute(0, 2, 1, 3)  # [g h d e]
     got = (y @ value).transpose(1, 2).flatten(2) + weights["cross.v.bias"][:, None]
-    return linear(mlp(weights["query"][:, None] + got, weights, "cross"), weights, "linear")
+    return linear(mlp(weights["query"][:, None] + got, weights, "cross", eps), weights, "linear")
+
+
+def attention(
+    weights: Mapping[str, Tensor], x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, heads: int, depth: int, eps: float = EPS
+) -> Float[Tensor, "b n"]:
+    """How much the query of the first head of the stack looks at each token: the mean over its attention heads, which sums to 1."""
+    own = read(weights, x, valid, heads, depth, eps)[0]
+    shares = look(one(weights, 0), norm(own, eps), None if valid is None else ~valid, heads)
+    return shares[:, 0].mean(1)
+
+
+def one(weights: Mapping[str, Tensor], i: int) -> Weights:
+    """A stack of head `i` alone."""
+    return {name: w[i : i + 1] for name, w in weights.items()}
+
+
+def read(
+    weights: Mapping[str, Tensor], x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, heads: int, depth: int, eps: float
+) -> Float[Tensor, "g b n d"]:
+    """Tokens as the query of each head finds them: after depth - 1 self-attention blocks of its own."""
+    own: Tensor = x.expand(len(weights["query"]), *x.shape)
+    for i in range(depth - 1):
+        own = block(weights, f"blocks.{i}", own, valid, heads, eps)
+    return own
 
 
 def mix(
     weights: Mapping[str, Tensor], x: Float[Tensor, "b n d"], hidden: Bool[Tensor, "b n"] | None, heads: int
 ) -> Float[Tensor, "g h b d"]:
     """Normed tokens `x`, the same for every head of the stack, averaged with each one's attention weights."""
+    shares = look(weights, x, hidden, heads)
+    mixed = shares.flatten(1, 2) @ x  # one product for all
+    return mixed.view(len(x), *shares.shape[1:3], -1).permute(1, 2, 0, 3)
+
+
+def look(
+    weights: Mapping[str, Tensor], x: Float[Tensor, "b n d"], hidden: Bool[Tensor, "b n"] | None, heads: int
+) -> Float[Tensor, "b g h n"]:
+    """Attention weights of each query over normed tokens `x`, the same for every head of the stack."""
     g, d = weights["query"].shape
     q = linear(weights["query"][:, None], weights, "cross.q").view(g, 1, heads, -1) / math.sqrt(d // heads)
     key = weights["cross.k.weight"].unflatten(2, (heads, -1))  # [g d h e]
@@ -130,17 +165,23 @@ def mix(
     scores = F.linear(x, ask.flatten(0, 1)).transpose(1, 2)  # [b gh n]
     if hidden is not None:
         scores = scores.masked_fill(hidden[:, None], -torch.inf)
-    return (scores.softmax(-1) @ x).view(len(x), g, heads, d).permute(1, 2, 0, 3)
+    shares: Tensor = scores.softmax(-1).unflatten(1, (g, heads))
+    return shares
 
 
 def block(
-    weights: Mapping[str, Tensor], part: str, x: Float[Tensor, "g b n d"], valid: Bool[Tensor, "b n"] | None, heads: int
+    weights: Mapping[str, Tensor],
+    part: str,
+    x: Float[Tensor, "g b n d"],
+    valid: Bool[Tensor, "b n"] | None,
+    heads: int,
+    eps: float = EPS,
 ) -> Float[Tensor, "g b n d"]:
     """A pre-norm self-attention block, each head of the stack on tokens of its own."""
     g, b, n, d = x.shape
     flat = x.reshape(g, b * n, d)
-    qkv = linear(affine(norm(flat), weights, f"{part}.norm1"), weights, f"{part}.qkv")
+    qkv = linear(affine(norm(flat, eps), weights, f"{part}.norm1"), weights, f"{part}.qkv")
     q, k, v = qkv.view(g * b, n, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
     mask = None if valid is None else valid.repeat(g, 1)[:, None, None]
     seen = F.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).reshape(g, b * n, d)
-    return mlp(flat + linear(seen, weights, f"{part}.proj"), weights, part).view(g, b, n, d)
+    return mlp(flat + linear(seen, weights, f"{part}.proj"), weights, part, eps).view(g, b, n, d)

@@ -22,6 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from openjepa.frozen import weights_sha256
 from openjepa.probes import floors
 from openjepa.probes.reading import Readable, chunks
 from openjepa.probes.token_file import TokenWriter
@@ -185,11 +186,9 @@ def cache_file(
     """Where these features are kept; None keeps nothing."""
     if folder is None:
         return None
-    state = hashlib.sha256()
-    for name, value in bundle.encoder.state_dict().items():
-        state.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    weights = weights_sha256(bundle.encoder.state_dict())
     numbers = hashlib.sha256(torch.tensor(list(rows), dtype=torch.int64).numpy().tobytes())
-    told = (VERSION, state.hexdigest(), repr(getattr(bundle.encoder, "config", None)), repr(bundle.modality), dataset.fingerprint)
+    told = (VERSION, weights, repr(getattr(bundle.encoder, "config", None)), repr(bundle.modality), dataset.fingerprint)
     how = (pooling, layer, *((clips,) if clips > 1 else ()), *(("views", views) if views > 1 else ()))
     key = hashlib.sha256(repr((*told, numbers.hexdigest(), *how)).encode()).hexdigest()
     return folder / f"{key[:32]}.safetensors"

@@ -26,6 +26,8 @@ class Outcome:
     right: Bool[Tensor, " m"] | None  # per test sample; None for few-shot
     tries: tuple[float, ...]  # accuracies of the draws; empty otherwise
     detail: dict[str, Any]
+    guess: Int[Tensor, " m"] | None = None  # class of each test sample; None for few-shot
+    fitted: Any = None  # what learnt: linear.Linear, attentive.Fitted; None where nothing did
 
 
 @dataclass
@@ -49,8 +51,8 @@ class Judge:
 
 def compare(
     methods: Mapping[str, Sides], question: Question, name: str, y: Int[Tensor, " n"], test_y: Int[Tensor, " m"], judge: Judge
-) -> list[Row]:
-    """Probe `name` on every method's (train, test) features, then the majority class and chance.
+) -> tuple[list[Row], Outcome | None]:
+    """Probe `name` on every method's (train, test) features, then the majority class and chance; what the encoder's probe found.
 
     A label of -1 is a sample without an answer, which is not asked. The method "encoder" gets its gains over the others.
     """
@@ -77,7 +79,7 @@ def compare(
     right = test_y == y.bincount(minlength=classes).argmax()
     rows.append(to_row(question, name, "majority", Outcome(right, (), {}), test_y, {}))
     chance = 1 / len(torch.unique(y))
-    return [*rows, Row(question.label, name, "chance", chance, chance, chance, None, {}, {}, {})]
+    return [*rows, Row(question.label, name, "chance", chance, chance, chance, None, {}, {}, {})], outcomes.get("encoder")
 
 
 def run(
@@ -95,10 +97,11 @@ def run(
     if name == "knn":
         guesses = knn.predict(x, y, test, classes, near=near)
         by_k = {str(k): (guess == test_y).double().mean().item() for k, guess in guesses.items()}
-        return Outcome(guesses[knn.DEFAULT] == test_y, (), {"k": by_k})
+        return Outcome(guesses[knn.DEFAULT] == test_y, (), {"k": by_k}, guesses[knn.DEFAULT])
     if name == "linear":
         fitted = linear.fit(x, y, classes, seed=seed, groups=groups)
-        return Outcome(fitted.predict(test) == test_y, (), {"C": fitted.strength, "held_out": fitted.held_out})
+        guess = fitted.predict(test)
+        return Outcome(guess == test_y, (), {"C": fitted.strength, "held_out": fitted.held_out}, guess, fitted)
     few = fewshot.run(x, y, test, test_y, classes, fewshot.BUDGETS[name], seed=seed)
     return Outcome(None, few.tries, {"samples": few.samples, "tries": few.tries})
 
@@ -115,7 +118,8 @@ def pool(
     """The attentive probe, which pools tokens for itself."""
     heads = judge.heads if judge.heads and x.dim % judge.heads == 0 else None
     fitted = attentive.fit(x, y, classes, judge.pooler, heads=heads, seed=judge.seed, groups=groups)
-    return Outcome(fitted.predict(test) == test_y, (), fitted.detail())
+    guess = fitted.predict(test)
+    return Outcome(guess == test_y, (), fitted.detail(), guess, fitted)
 
 
 def gain(ours: Outcome, floor: Outcome) -> tuple[float, float, float]:

@@ -66,12 +66,13 @@ def predict(
     if not len(test):
         return dict.fromkeys(neighbours, y[:0])
     near = near or search(x, test, max(neighbours), center=center, chunk=chunk)
-    weights, votes = (near.cosines / temperature).exp(), y[near.indices]
-    found = {}
-    for k in neighbours:
-        tally = torch.zeros(len(test), classes, dtype=x.dtype, device=x.device)
-        found[k] = tally.scatter_add_(1, votes[:, :k], weights[:, :k]).argmax(1)
-    return found
+    return {k: tally(near, y, classes, k, temperature).argmax(1) for k in neighbours}
+
+
+def tally(near: Near, y: Int[Tensor, " n"], classes: int, k: int = DEFAULT, temperature: float = TEMPERATURE) -> Float[Tensor, "m classes"]:
+    """Votes for each class of the `k` nearest, each with weight exp(cosine / temperature)."""
+    weights, votes = (near.cosines[:, :k] / temperature).exp(), y[near.indices[:, :k]]
+    return weights.new_zeros(len(votes), classes).scatter_add_(1, votes, weights)
 
 
 def unit(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:

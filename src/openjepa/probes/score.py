@@ -2,16 +2,17 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from jaxtyping import Int
 from torch import Tensor
 
-from openjepa.probes import fewshot, knn, remarks
+from openjepa.probes import fewshot, keep, knn, remarks
 from openjepa.probes.attentive import Attentive
 from openjepa.probes.features import Frozen, Pooling, width
+from openjepa.probes.heads import FOLDER, Head, Of
 from openjepa.probes.judge import Judge, Sides, compare
 from openjepa.probes.questions import Labelled, Question, held_out_rows, questions
 from openjepa.probes.reading import Readable
@@ -30,6 +31,7 @@ class Scored:
     warnings: list[str]
     notes: list[str]
     bad: list[tuple[str, str]]
+    heads: list[Head] = field(default_factory=list)
 
 
 def probe(
@@ -60,7 +62,7 @@ def probe(
     group (a speaker, a fold) no split cuts: then whole groups are held out, those in `held_out` or about a fifth.
     `clips` of a sample that has time are encoded instead of its middle, and `views` along the longer side of images and
     videos instead of their centre; the attentive probe averages its answers to these. `attentive` is how that probe is trained.
-    The report is written to <run>/probes unless `write` is off. Progress goes to `on_event` as dicts with "kind": "probe" and a "text".
+    The report is written to <run>/probes and what was fitted on the encoder to <run>/probes/heads unless `write` is off. Progress goes to `on_event` as dicts with "kind": "probe" and a "text".
 
     Raises:
         ValueError: no run, no labels, labels of one class, test classes that train lacks, unknown names.
@@ -82,7 +84,8 @@ def probe(
     test_set, more = (train_set, []) if test is None else open_dataset(test, main.modality, cache)
     train = Labelled(data, train_set, train_set.labels)
     judge = Labelled(test, test_set, test_set.labels) if test is not None else None
-    scored = score(bundles, train, judge, settings, cache_dir=folder / "features", on_event=on_event)
+    of = keep.encoder_of(main) if write else None
+    scored = score(bundles, train, judge, settings, cache_dir=folder / "features", on_event=on_event, keep_of=of)
     listed = [(entry.path, entry.reason) for entry in [*entries, *more] if entry.kind == "bad"]
     report = ProbeReport(
         run=str(folder),
@@ -100,6 +103,8 @@ def probe(
     )
     if write:
         report.write(folder / "probes")
+        for head in scored.heads:
+            head.save(folder / FOLDER)
     return report
 
 
@@ -109,11 +114,15 @@ def told(path: str, dataset: Readable) -> dict[str, Any]:
 
 def described(settings: Settings) -> dict[str, Any]:
     """Everything that decides the scores, with the constants of the protocol."""
-    chosen: dict[str, Any] = {"probes": list(settings.probes), "pooling": settings.pooling, "layer": settings.layer, "seed": settings.seed}
-    chosen |= {"clips": settings.clips, "views": settings.views, "group": settings.group, "held_out": list(settings.held_out)}
+    chosen = {"probes": list(settings.probes), **taken(settings), "group": settings.group, "held_out": list(settings.held_out)}
     if settings.tokens:
         chosen["attentive"] = asdict(settings.attentive)
     return chosen | {"knn": {"k": knn.DEFAULT, "temperature": knn.TEMPERATURE, "centred": True}, "tries": fewshot.TRIES}
+
+
+def taken(settings: Settings) -> dict[str, Any]:
+    """How features are taken."""
+    return {name: getattr(settings, name) for name in ("pooling", "layer", "seed", "clips", "views")}
 
 
 def score(
@@ -124,8 +133,9 @@ def score(
     *,
     cache_dir: Path | None = None,
     on_event: Event = lambda event: None,
+    keep_of: Of | None = None,
 ) -> Scored:
-    """Probe encoders that are already open: "encoder" is judged, the others are floors."""
+    """Probe encoders that are already open: "encoder" is judged, the others are floors. With `keep_of`, its identity, heads are kept."""
     asked, notes = questions(train, test, settings.labels)
     other = test or train
     warnings, groups = list[str](), grouped(train, settings.group)
@@ -145,22 +155,27 @@ def score(
     pooled: dict[str, Sides] = dict(with_pixels(here, there, width(main), settings.seed))
     whole: dict[str, Sides] = {name: (tokens, there.tokens[name]) for name, tokens in here.tokens.items()}
     judge = Judge(settings.seed, pooler=settings.attentive, heads=getattr(getattr(main.encoder, "config", None), "heads", None))
-    rows = list[Row]()
+    rows, heads = list[Row](), list[Head]()
     for question in asked:
         y, test_y = question.train[here.rows], question.test[there.rows]
         if groups is not None:
             judge = replace(judge, groups=spared(question, y, groups.values[here.rows], notes))
         for name in settings.probes:
             on_event({"kind": "probe", "text": f"{name} on {question.label}"})
-            found = compare(whole if name == "attentive" else pooled, question, name, y, test_y, judge)
+            methods = whole if name == "attentive" else pooled
+            found, fitted = compare(methods, question, name, y, test_y, judge)
             if name == "attentive":
                 said, warned = remarks.attentive(found, sum(p.numel() for p in main.encoder.parameters()))
                 notes, warnings = notes + said, warnings + warned
             rows += found
+            if keep_of is not None and fitted is not None:
+                told = keep.Asked(keep_of, taken(settings), train, other, test is None, here.rows, there.rows)
+                kept = keep.head(told, question, fitted, found, methods["encoder"], y, test_y)
+                heads += [kept] if kept is not None else []
     bad = [*here.bad, *there.bad]
     if bad:
         notes.append(f"{len(bad)} unreadable files were left out, the first: {bad[0][0]} ({bad[0][1]})")
-    return Scored(rows, shared(here, there, other) + warnings, notes, bad)
+    return Scored(rows, shared(here, there, other) + warnings, notes, bad, heads)
 
 
 def name_of(data: Labelled, row: int) -> str:
