@@ -56,7 +56,7 @@ def test_links_lead_somewhere():
 
 
 def test_recipes_page_names_every_recipe_and_no_other():
-    named = set(re.findall(r"`((?:image|video|audio|series)\.\w+)`", (ROOT / "docs/recipes.md").read_text()))
+    named = set(re.findall(r"`((?:image|video|audio|series|explore)\.\w+)`", (ROOT / "docs/recipes.md").read_text()))
     assert named == set(recipes.names())
 
 

@@ -1,6 +1,7 @@
 """A bundle: one folder with everything that an encoder needs to be used, probed, trained on and given away.
 
-It is a run folder of one checkpoint, so every command that takes a run takes a bundle. Beside the weights it has the
+It is a run folder of one checkpoint, so every command that takes a run takes a bundle. Numbers may be stored at half precision,
+and the encoder that the objective holds already may be left out (checkpoint.exported). Beside the weights it has the
 preprocessing and mask settings (run.json), where it came from, its licence, and README.md, a model card made of measured rows.
 """
 
@@ -81,7 +82,7 @@ def write_run(out: Path, folder: Path, step: int | None, command: str) -> Path:
     opened = open_run(folder)
     checkpoint = pick(opened.path, step)
     info = {**opened.info, "source": {"run": folder.name, "command": command}, "status": STATUS}
-    copies = {name: checkpoint / name for name in ("encoder.safetensors", "objective.safetensors")}
+    copies = {name: checkpoint / name for name in ("encoder.safetensors", "objective.safetensors") if (checkpoint / name).exists()}
     if (folder / "untrained/encoder.safetensors").exists():
         copies["../../untrained/encoder.safetensors"] = folder / "untrained/encoder.safetensors"
     for name in ("metrics.jsonl", *(f"probes/{path.name}" for path in sorted((folder / "probes").glob("*.json")))):
