@@ -35,12 +35,12 @@ REMEMBERED = 24  # inputs whose target features are kept
 
 @dataclass(frozen=True)
 class Looked:
-    """One input as the model sees it."""
+    """Inputs as the model sees them, most often one."""
 
-    view: Shaped[Tensor, "1 c *size"]
+    view: Shaped[Tensor, "b c *size"]
     patches: Tokens
-    goals: Float[Tensor, "1 n d"] | None  # JEPA: target features of every token, before the layer norm
-    normed: Float[Tensor, "1 n d"] | None  # after it: what the loss compares with
+    goals: Float[Tensor, "b n d"] | None  # JEPA: target features of every token, before the layer norm
+    normed: Float[Tensor, "b n d"] | None  # after it: what the loss compares with
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Asked:
 
     looked: Looked
     prediction: Prediction
-    guesses: list[Float[Tensor, "k d"]]  # of each hole
+    guesses: list[Float[Tensor, "_ d"]]  # of each hole
     goals: Float[Tensor, "n d"]  # what is right at every place of the grid
 
 
@@ -96,8 +96,8 @@ class Explorer:
         return found
 
     @torch.no_grad()
-    def look_at(self, view: Shaped[Tensor, "1 c *size"]) -> Looked:
-        """The same of a view that is no stored input."""
+    def look_at(self, view: Shaped[Tensor, "b c *size"]) -> Looked:
+        """The same of views that are no stored input."""
         patches = self.modality.patchify(view.to(self.device)).blank()
         goals = self.objective.targets(patches) if isinstance(self.objective, JEPA) else None
         return Looked(view, patches, goals, None if goals is None else norm(goals))

@@ -115,13 +115,14 @@ def hidden_tokens(
     if hidden is not None:
         if not hidden or min(hidden) < 0 or max(hidden) >= n:
             raise ValueError(f"hidden patches {list(hidden)[:5]}...; name at least one, from 0 to {n - 1}")
-        return torch.tensor(sorted(set(hidden)))
+        return torch.tensor(sorted(set(hidden)), dtype=torch.int64)
     if targets:
         return torch.cat([numbers(box.inside(grid), grid) for box in targets]).unique()
     if ratio is None or not 0 < ratio < 1:
         raise ValueError(f"ratio is {ratio}; hide a share above 0 and below 1")
     count = min(n - 1, max(1, round(ratio * n)))
-    return hiding_order(grid, seed, sampler)[:count].sort().values
+    chosen: Tensor = hiding_order(grid, seed, sampler)[:count].sort().values
+    return chosen
 
 
 def hiding_order(grid: tuple[int, ...], seed: int, sampler: str) -> Int64[Tensor, " n"]:
@@ -178,4 +179,5 @@ def original_units(
     if channels is None:
         return guesses * (truth.var(-1, keepdim=True) + 1e-6).sqrt() + truth.mean(-1, keepdim=True)
     cube, true = guesses.unflatten(-1, (-1, channels)), truth.unflatten(-1, (-1, channels))
-    return (cube * (true.std(-2, keepdim=True) + 1e-6) + true.mean(-2, keepdim=True)).flatten(-2)
+    whole: Tensor = (cube * (true.std(-2, keepdim=True) + 1e-6) + true.mean(-2, keepdim=True)).flatten(-2)
+    return whole

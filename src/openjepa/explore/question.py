@@ -44,8 +44,8 @@ class Question:
     """What is hidden, what is shown, what is asked."""
 
     masks: Masks  # of one sample, registers counted
-    holes: tuple[Int64[Tensor, " k"], ...]  # tokens of each box on the grid
-    context: Int64[Tensor, " k"]  # tokens that are seen, on the grid
+    holes: tuple[Int64[Tensor, " _"], ...]  # tokens of each box on the grid
+    context: Int64[Tensor, " seen"]  # tokens that are seen, on the grid
     boxes: tuple[Box, ...]
     together: bool  # all holes are one target, as where training asks for a union
 
@@ -54,7 +54,7 @@ class Question:
         if not self.together:
             return [answers[0, i, : len(hole)] for i, hole in enumerate(self.holes)]
         asked = torch.cat(self.holes).unique()  # sorted
-        return [answers[0, 0, torch.searchsorted(asked, hole)] for hole in self.holes]
+        return [answers[0, 0, torch.searchsorted(asked, hole.contiguous())] for hole in self.holes]
 
 
 def question(

@@ -127,6 +127,13 @@ def read_asked(data: Any, asks: type) -> Any:
     try:
         return _converter().structure(data, asks)
     except BaseValidationError as error:
-        raise Problem(422, "wrong question", "; ".join(transform_error(error))) from None
+        raise Problem(422, "wrong question", "; ".join(transform_error(error, format_exception=worded))) from None
     except (ValueError, TypeError, KeyError) as error:
         raise Problem(422, "wrong question", str(error)) from None
+
+
+def worded(error: BaseException, kind: type | None) -> str:
+    """Our own words where we have some."""
+    from cattrs.v import format_exception
+
+    return str(error) if type(error) is ValueError else format_exception(error, kind)
