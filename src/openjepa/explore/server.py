@@ -29,7 +29,8 @@ from openjepa.explore.routes import Answer, Problem, Raw, Route, Upload, read_as
 from openjepa.explore.shelf import Shelf
 from openjepa.explore.worker import Worker, waited
 
-MODULES = ("runs_api", "inputs_api", "jepa_api", "mae_api")  # each answers what its functions are marked with
+# each answers what its functions are marked with
+MODULES = ("runs_api", "inputs_api", "jepa_api", "mae_api", "dashboard", "comparing", "masks_api", "film", "sound_api")
 BASE = "/api/v1/"
 LARGEST_QUESTION = 2**20  # bytes of a JSON body
 PORT, TRIES = 8642, 20  # not Gradio's, TensorBoard's or Jupyter's
