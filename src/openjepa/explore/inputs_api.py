@@ -30,6 +30,24 @@ class InputInfo:
     source: str  # data or upload
 
 
+@dataclass(frozen=True)
+class InputPage:
+    total: int
+    items: tuple[InputInfo, ...]
+    note: str  # why the run's own data is not shown
+
+
+@dataclass(frozen=True)
+class ViewMeta:
+    """Beside frames, and tokens: which token each pixel shows."""
+
+    name: str
+    label: str | None
+    fps: float | None
+    seconds: float | None
+    note: str
+
+
 @get("runs/{run}/inputs")
 def inputs(shelf: Shelf, asked: Query) -> Answer:
     """A page of them: uploads first, then the run's data in its own order."""
@@ -38,7 +56,8 @@ def inputs(shelf: Shelf, asked: Query) -> Answer:
     dropped = [InputInfo(f"upload:{file.key}", file.name, None, "upload") for file in here.uploads.of(here.modality.kind)]
     total = len(dropped) + len(here)
     rows = range(max(0, offset - len(dropped)), max(0, min(total, offset + limit) - len(dropped)))
-    return Answer({"total": total, "items": [*dropped[offset : offset + limit], *(stored(here, row) for row in rows)], "note": here.note})
+    items = (*dropped[offset : offset + limit], *(stored(here, row) for row in rows))
+    return Answer(InputPage(total, items, here.note))
 
 
 @post("runs/{run}/inputs", Body)
@@ -78,8 +97,7 @@ def view(shelf: Shelf, asked: Query) -> Answer:
     fps = (modality.fps or 8.0) if isinstance(modality, Video) else None
     hop = getattr(modality, "hop_ms", None)
     seconds = x.shape[1] / fps if fps else x.shape[1] * hop / 1000 if hop else None
-    meta = {"name": name, "label": label, "fps": fps, "seconds": seconds, "note": here.note}
-    return Answer(meta, {"frames": drawn.frames, "tokens": drawn.tokens.to(torch.int32)})
+    return Answer(ViewMeta(name, label, fps, seconds, here.note), {"frames": drawn.frames, "tokens": drawn.tokens.to(torch.int32)})
 
 
 def stored(here: Inputs, row: int) -> InputInfo:

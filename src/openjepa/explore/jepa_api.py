@@ -5,10 +5,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from openjepa.explore import prediction
 from openjepa.explore.explorer import Explorer
+from openjepa.explore.neighbours import Hit
 from openjepa.explore.neighbours import neighbours as nearest
-from openjepa.explore.noise import Kind, noise_test
-from openjepa.explore.prediction import Predicted
+from openjepa.explore.noise import Kind, Moved, noise_test
+from openjepa.explore.prediction import Score
 from openjepa.explore.question import Box, Mode, spiral, windows
 from openjepa.explore.routes import Answer, post
 from openjepa.explore.shelf import Shelf
@@ -57,6 +59,54 @@ class BankAsked:
     step: int | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Predicted:
+    """Beside the maps context, energy, skill, pca_true, pca_guess, resid and land; see prediction.Predicted."""
+
+    scores: tuple[Score, ...]
+    total: Score
+    loss: float
+    explained: float
+    land_true: tuple[int, ...]
+    land_min: tuple[int, ...]
+    bank: int
+    timing: dict[str, float]  # milliseconds
+    python: str
+    at: tuple[int, ...] = ()  # of a sweep: this placement, its number, and how many there are
+    index: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    hits: tuple[Hit, ...]
+    bank: int
+    python: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Beside the frames true, guess and mean; see sketch.Sketch."""
+
+    r2_true: float
+    r2_guess: float
+    bank: int
+    python: str
+
+
+@dataclass(frozen=True)
+class Noise:
+    rows: tuple[Moved, ...]
+    python: str
+
+
+@dataclass(frozen=True)
+class Grown:
+    have: int
+    want: int
+    full: bool
+
+
 @post("jepa/predict", JepaAsked)
 def predict(shelf: Shelf, asked: JepaAsked) -> Answer:
     explorer = shelf.explorer(asked.run, asked.step)
@@ -78,7 +128,7 @@ def sweep(shelf: Shelf, asked: SweepAsked) -> Iterator[Answer]:
             one = replace(asked, targets=(box,))
             found = explorer.jepa(asked.input, one.targets, context=asked.context, mode=asked.mode, quick=asked.quick)
             answer = packed(found, python(explorer, "jepa", one))
-            yield Answer({**answer.meta, "at": box.at, "index": index, "count": len(order)}, answer.tensors)
+            yield Answer(replace(answer.meta, at=box.at, index=index, count=len(order)), answer.tensors)
 
     return each()
 
@@ -88,7 +138,7 @@ def neighbours(shelf: Shelf, asked: NeighboursAsked) -> Answer:
     explorer = shelf.explorer(asked.run, asked.step)
     hits = nearest(explorer, asked.input, asked.targets, asked.target, asked.k, asked.context, asked.mode)
     text = f"neighbours(explorer, {asked.input!r}, {boxes(asked.targets)}, {asked.target}, {asked.k}{where(asked)})"
-    return Answer({"hits": hits, "bank": len(explorer.bank.names), "python": script(explorer, text, "neighbours")})
+    return Answer(Neighbours(tuple(hits), len(explorer.bank.names), script(explorer, text, "neighbours")))
 
 
 @post("jepa/decode", JepaAsked)
@@ -96,7 +146,7 @@ def decode(shelf: Shelf, asked: JepaAsked) -> Answer:
     explorer = shelf.explorer(asked.run, asked.step)
     found = sketch(explorer, asked.input, asked.targets, asked.context, asked.mode)
     text = f"sketch(explorer, {asked.input!r}, {boxes(asked.targets)}{where(asked)})"
-    meta = {"r2_true": found.r2_true, "r2_guess": found.r2_guess, "bank": found.bank, "python": script(explorer, text, "sketch")}
+    meta = Decoded(found.r2_true, found.r2_guess, found.bank, script(explorer, text, "sketch"))
     return Answer(meta, {"true": found.true, "guess": found.guess, "mean": found.mean})
 
 
@@ -105,7 +155,7 @@ def noise(shelf: Shelf, asked: NoiseAsked) -> Answer:
     explorer = shelf.explorer(asked.run, asked.step)
     rows = noise_test(explorer, asked.input, asked.targets, asked.kind, asked.amount, asked.seed)
     text = f"noise_test(explorer, {asked.input!r}, {boxes(asked.targets)}, {asked.kind!r}, {asked.amount!r}, {asked.seed})"
-    return Answer({"rows": rows, "python": script(explorer, text, "noise", "noise_test")})
+    return Answer(Noise(tuple(rows), script(explorer, text, "noise", "noise_test")))
 
 
 @post("bank/grow", BankAsked)
@@ -113,22 +163,22 @@ def grow(shelf: Shelf, asked: BankAsked) -> Answer:
     """A few more samples to compare with; the page asks while nobody drags, until it is full."""
     bank = shelf.explorer(asked.run, asked.step).bank
     bank.grow(GROWTH)
-    return Answer({"have": len(bank.names), "want": len(bank.wanted), "full": bank.full})
+    return Answer(Grown(len(bank.names), len(bank.wanted), bank.full))
 
 
-def packed(found: Predicted, text: str) -> Answer:
+def packed(found: prediction.Predicted, text: str) -> Answer:
     maps = ("context", "energy", "skill", "pca_true", "pca_guess", "resid", "land")
-    numbers = {
-        "scores": found.scores,
-        "total": found.total,
-        "loss": found.loss,
-        "explained": found.explained,
-        "land_true": found.land_true,
-        "land_min": found.land_min,
-        "bank": found.bank,
-        "timing": {name: round(1000 * value, 2) for name, value in found.seconds.items()},
-        "python": text,
-    }
+    numbers = Predicted(
+        scores=found.scores,
+        total=found.total,
+        loss=found.loss,
+        explained=found.explained,
+        land_true=found.land_true,
+        land_min=found.land_min,
+        bank=found.bank,
+        timing={name: round(1000 * value, 2) for name, value in found.seconds.items()},
+        python=text,
+    )
     tensors: dict[str, torch.Tensor] = {name: getattr(found, name) for name in maps}
     return Answer(numbers, tensors)
 

@@ -77,8 +77,7 @@ def paint(
     asked = registers + holes
 
     def frames(values: Float[Tensor, "n e"]) -> UInt8[Tensor, "t h w 3"]:
-        drawn: Drawn = modality.draw(modality.unpatchify(values[None], modality.size)[0])
-        return drawn.frames
+        return modality.draw(modality.unpatchify(values[None], modality.size)[0]).frames
 
     composite, trained = truth.clone(), torch.zeros_like(truth)
     composite[asked], trained[asked] = pixels, guesses
@@ -117,7 +116,8 @@ def hidden_tokens(
             raise ValueError(f"hidden patches {list(hidden)[:5]}...; name at least one, from 0 to {n - 1}")
         return torch.tensor(sorted(set(hidden)), dtype=torch.int64)
     if targets:
-        return torch.cat([numbers(box.inside(grid), grid) for box in targets]).unique()
+        every: Tensor = torch.cat([numbers(box.inside(grid), grid) for box in targets]).unique()
+        return every
     if ratio is None or not 0 < ratio < 1:
         raise ValueError(f"ratio is {ratio}; hide a share above 0 and below 1")
     count = min(n - 1, max(1, round(ratio * n)))

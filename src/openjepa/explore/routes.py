@@ -132,8 +132,9 @@ def read_asked(data: Any, asks: type) -> Any:
         raise Problem(422, "wrong question", str(error)) from None
 
 
-def worded(error: BaseException, kind: type | None) -> str:
-    """Our own words where we have some."""
+def worded(error: BaseException, kind: Any) -> str:
+    """The error's own words where it has some that help."""
     from cattrs.v import format_exception
 
-    return str(error) if type(error) is ValueError else format_exception(error, kind)
+    words = format_exception(error, kind)
+    return str(error) if type(error) is ValueError or words.startswith("unknown error") else words

@@ -1,6 +1,5 @@
 """What there is to look at: the session, the runs, and what each of them can show."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -65,31 +64,64 @@ class RunInfo:
     pair: str | None = None
 
 
+@dataclass(frozen=True)
+class Broken:
+    id: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Runs:
+    runs: tuple[RunInfo, ...]
+    broken: tuple[Broken, ...]
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_bytes: int
+    max_pixels: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Meta:
+    """The session."""
+
+    version: str
+    torch: str
+    device: str
+    threads: int
+    bundled: bool
+    live: bool  # a run can be trained beside the page
+    read_only: bool
+    uploads: Limits
+
+
 @get("meta")
 def meta(shelf: Shelf, _: Query) -> Answer:
     return Answer(
-        {
-            "version": openjepa.__version__,
-            "device": shelf.device,
-            "threads": max(1, (os.cpu_count() or 2) - 1),
-            "torch": torch.__version__,
-            "bundled": any(run.bundled for run in shelf.runs()),
-            "read_only": True,
-            "uploads": {"max_bytes": LARGEST, "max_pixels": PIXELS},
-        }
+        Meta(
+            version=openjepa.__version__,
+            torch=torch.__version__,
+            device=shelf.device,
+            threads=shelf.threads,
+            bundled=any(run.bundled for run in shelf.runs()),
+            live=True,
+            read_only=True,
+            uploads=Limits(LARGEST, PIXELS),
+        )
     )
 
 
 @get("runs")
 def runs(shelf: Shelf, _: Query) -> Answer:
     """Runs that can be read, and why others cannot."""
-    found, broken = dict[str, RunInfo](), []
+    found, broken = dict[str, RunInfo](), list[Broken]()
     for listed in shelf.runs():
         try:
             found[listed.id] = info(shelf, listed)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            broken.append({"id": listed.id, "why": str(error) or type(error).__name__})
-    return Answer({"runs": [replace(one, pair=partner(one, found)) for one in found.values()], "broken": broken})
+            broken.append(Broken(listed.id, str(error) or type(error).__name__))
+    return Answer(Runs(tuple(replace(one, pair=partner(one, found)) for one in found.values()), tuple(broken)))
 
 
 def info(shelf: Shelf, listed: Listed) -> RunInfo:

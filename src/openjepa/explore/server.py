@@ -30,15 +30,15 @@ from openjepa.explore.shelf import Shelf
 from openjepa.explore.worker import Worker, waited
 
 # each answers what its functions are marked with
-MODULES = ("runs_api", "inputs_api", "jepa_api", "mae_api", "dashboard", "comparing", "masks_api", "film", "sound_api")
+MODULES = ("runs_api", "inputs_api", "jepa_api", "mae_api", "dashboard", "comparing", "masks_api", "film", "sound_api", "live")
 BASE = "/api/v1/"
 LARGEST_QUESTION = 2**20  # bytes of a JSON body
 PORT, TRIES = 8642, 20  # not Gradio's, TensorBoard's or Jupyter's
 
 
-def build(shelf: Shelf, door: Door, threads: int = 1, modules: Sequence[str] = MODULES) -> Starlette:
+def build(shelf: Shelf, door: Door, modules: Sequence[str] = MODULES) -> Starlette:
     """The application. `modules` are names below openjepa.explore."""
-    worker = Worker(threads)
+    worker = Worker(shelf.threads)
     addresses = [
         Address(BASE + route.path, partial(answer, shelf, worker, route), methods=[route.method])
         for name in modules
@@ -253,12 +253,12 @@ def serve(
 
     import uvicorn
 
-    shelf = Shelf(folders, device=device, bundled=bundled)
+    threads = threads or max(1, (os.cpu_count() or 2) - 1)  # a torch on every core starves the browser (spec 2.4)
+    shelf = Shelf(folders, device=device, bundled=bundled, threads=threads)
     sock = listen(host, port)
     loopback = host in ("127.0.0.1", "localhost", "::1")
     place = Place(host, sock.getsockname()[1], "" if loopback else secrets.token_urlsafe(24))
-    threads = threads or max(1, (os.cpu_count() or 2) - 1)  # a torch on every core starves the browser (spec 2.4)
-    app = build(shelf, Door(place.token, tuple(allow_hosts)), threads)
+    app = build(shelf, Door(place.token, tuple(allow_hosts)))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
     ready(place)
     server.run([sock])

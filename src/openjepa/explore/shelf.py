@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openjepa.explore.inputs import Inputs, Uploads
+from openjepa.explore.training import Training
 from openjepa.runs import looks_like_a_run, read, read_json
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ class Shelf:
     folders: Sequence[Path]
     device: str = "cpu"
     bundled: bool = True
+    threads: int = 1  # of the models' thread
     uploads: Uploads = field(default_factory=Uploads)
     extra: dict[str, Path] = field(default_factory=dict)  # runs made in this session
     explorers: "OrderedDict[tuple[str, int], Explorer]" = field(default_factory=OrderedDict)
     inputs: dict[str, Inputs] = field(default_factory=dict)
     told: dict[Path, tuple[Any, dict[str, Any]]] = field(default_factory=dict)  # what runs.read found, by when the files changed
+    live: Training = field(default_factory=Training)
     closing: list[Callable[[], None]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
