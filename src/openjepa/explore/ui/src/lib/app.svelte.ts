@@ -27,6 +27,12 @@ const store = (key: string, value: string): void => {
   }
 };
 
+/** The run to begin with: pictures that a model can be asked about, of the user's own runs if there are any. */
+function first(runs: RunInfo[]): RunInfo | null {
+  const worth = (run: RunInfo): number => (run.capabilities.some((can) => can.panel === "jepa" && can.ok) ? 2 : 0) + (run.modality === "images" ? 1 : 0) + (run.bundled ? 0 : 4);
+  return runs.reduce<RunInfo | null>((best, run) => (best && worth(best) >= worth(run) ? best : run), null);
+}
+
 class App {
   meta = $state.raw<Meta | null>(null);
   runs = $state.raw<RunInfo[]>([]);
@@ -47,7 +53,7 @@ class App {
 
   #chosen = $derived(this.runs.find((run) => run.id === this.params.run));
   /** The run on screen: the one in the address, else the first that can predict. */
-  run: RunInfo | null = $derived(this.params.run === undefined ? (this.runs.find((run) => run.capabilities.some((can) => can.panel === "jepa" && can.ok)) ?? this.runs[0] ?? null) : (this.#chosen ?? null));
+  run: RunInfo | null = $derived(this.params.run === undefined ? first(this.runs) : (this.#chosen ?? null));
   /** Its id: unlike `run` it stays the same while the run's numbers move on. */
   runId: string | null = $derived(this.run?.id ?? null);
   /** The checkpoint asked for; null is the last one. */

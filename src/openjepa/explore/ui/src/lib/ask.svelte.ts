@@ -47,6 +47,8 @@ export class Ask<M> {
     if (this.#kept.size > this.remember) this.#kept.delete(this.#kept.keys().next().value as string);
   }
 
+  clearKept = (): void => this.#kept.clear();
+
   /** Never rejects: what went wrong is in `problem`. */
   send(path: string, body: unknown): Promise<Answer<M> | null> {
     // an effect that asks depends on its question alone

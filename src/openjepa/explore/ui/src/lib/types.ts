@@ -1,4 +1,4 @@
-// What the server sends, see docs of the API; one type per dataclass there.
+// What the server sends; one type per dataclass there.
 
 /** A block of tokens: one number per axis of the run's grid. */
 export type Box = { at: number[]; size: number[] };
@@ -51,11 +51,25 @@ export type Meta = {
 
 export type ViewMeta = { name: string; label: string | null; fps: number | null; seconds: number | null; note: string | null };
 
-/** One target's score; ranks are 1-based, `of` candidates, and chance is (of + 1) / 2. */
+/** Of one hole, or of all. Skill is 1 - energy / the reference's energy; ranks are [rank, of how many], 1 is best. */
 export type Score = {
   energy: number;
-  skill: { mean: number | null; gist: number | null; copy: number | null };
+  mean: number | null;
+  gist: number | null;
+  copy: number | null;
   rank_image: [number, number] | null;
   rank_bank: [number, number] | null;
-  strict: boolean;
+};
+
+/** Everything beside the maps of an answer to jepa/predict. */
+export type Predicted = {
+  scores: Score[];
+  total: Score;
+  loss: number;
+  explained: number;
+  land_true: number[];
+  land_min: number[];
+  bank: number;
+  timing: Record<string, number>;
+  python: string;
 };

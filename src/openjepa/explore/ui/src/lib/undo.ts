@@ -10,6 +10,18 @@ export class Undo<T> {
     this.#same = same;
   }
 
+  /** Nothing was pushed yet. */
+  get empty(): boolean {
+    return !this.#past.length && !this.#future.length;
+  }
+
+  /** Begins again here. */
+  reset(now: T): void {
+    this.#past = [];
+    this.#future = [];
+    this.#now = now;
+  }
+
   /** A new state; what was undone before it is forgotten. */
   push(state: T): void {
     if (this.#same(state, this.#now)) return;

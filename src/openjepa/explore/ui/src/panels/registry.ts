@@ -42,6 +42,6 @@ const ALL: (Omit<Panel, "load"> & { file: string })[] = [
 const files = import.meta.glob<{ default: Component }>("./*.svelte");
 
 export const panels: Panel[] = ALL.flatMap(({ file, ...panel }) => {
-  const load = files[`./${file}.svelte`];
-  return load ? [{ ...panel, load }] : [];
+  const path = `./${file}.svelte`;
+  return path in files ? [{ ...panel, load: files[path] }] : [];
 });
