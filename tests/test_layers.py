@@ -31,7 +31,7 @@ MAY = {
     "train": {"interrupt", "opening", *RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},  # never probes: labels stay out
     "report": {*RUN, "data", "metrics", "health", "frozen", "checkpoint", "probes"},
     "doctor": {*RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},
-    "interop": {*RUN, "frozen", "checkpoint"},
+    "interop": {*RUN, "frozen", "checkpoint", "probes"},
     "recipes": RUN,
     "runs": set(),
     "explore": {*RUN, "runs", "data", "engine", "metrics", "frozen", "checkpoint", "interop", "probes"},  # files alone: never train

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from openjepa import recipes
-from openjepa.checkpoint import load_encoder, load_objective, load_run
+from openjepa.checkpoint import load_encoder, load_objective
 from openjepa.cli.main import main
 from openjepa.interop.convert import convert
 from openjepa.interop.families import Asked
@@ -131,19 +131,6 @@ def test_official_to_ours_to_hugging_face_to_ours_to_the_bit(tmp_path, family, k
         model.vit.config.mask_ratio = 0.0
         got = model.vit(pixel_values=x, noise=torch.arange(16.0).expand(2, -1)).last_hidden_state[:, 1:]
     torch.testing.assert_close(ours, got, atol=1e-5, rtol=1e-5)
-
-
-def test_their_models_with_a_head_lend_the_encoder(tmp_path):
-    made("IJepaForImageClassification", "IJepaConfig", tmp_path / "hf", **VIT)
-    folder = tmp_path / "hf"
-    from safetensors.torch import load_file, save_file
-
-    state = load_file(folder / "model.safetensors")
-    state["ijepa.embeddings.position_embeddings"] = theirs.table(48, (4, 4), "ijepa")
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    found = convert(folder, tmp_path / "ours", recipe=recipes.load)
-    assert any("task head" in why for why in found.report["unused"].values())
-    assert load_run(found.path).run.objective.encoder.norm_eps == 1e-12
 
 
 def test_the_bare_encoder_of_mae_and_shards(tmp_path):

@@ -54,14 +54,7 @@ def test_ijepa_through_the_converter_computes_golden_a1(tmp_path):
     objective = load_objective(taken(tmp_path, "ijepa").path)
     encoder, predictor = objective.encoder, objective.predictor
     patches = a1.GRID.patchify(a1.wave(2, 3, 64, 64))
-    a1.check(
-        encoder(patches).values,
-        (2, 16, 48),
-        -1.84716,
-        0.808974,
-        [-0.908, 0.22773, -0.5226, -0.14634],
-        [-0.55444, 2.15085, -0.05564, 1.20359],
-    )
+    a1.check(encoder(patches).values, (2, 16, 48), *a1.ENCODER)
     goals = F.layer_norm(encoder(patches).values, (48,))
     answers, wanted = [], []
     for p in (a1.P0, a1.P1):
@@ -70,8 +63,8 @@ def test_ijepa_through_the_converter_computes_golden_a1(tmp_path):
             answers.append(predictor(encoder(patches.take(torch.tensor(e))), take_blocks(patches.positions, where))[:, 0])
             wanted.append(take_blocks(goals, where)[:, 0])
     found = torch.cat(answers)
-    a1.check(found, (8, 3, 48), 26.11140, 0.560505, [0.78272, 0.31437, -0.84537, 0.69769], [0.17674, -0.82683, 0.71695, 0.40022])
-    assert abs(F.smooth_l1_loss(found, torch.cat(wanted)).item() - 0.5395914) < 1e-5
+    a1.check(found, (8, 3, 48), *a1.PREDICTOR)
+    assert abs(F.smooth_l1_loss(found, torch.cat(wanted)).item() - a1.LOSS) < 1e-5
 
 
 @torch.no_grad()
@@ -110,6 +103,18 @@ def test_target_or_context_encoder_is_a_choice(tmp_path):
         kept = load_encoder(found.path).encoder.blocks[1].qkv.weight
         assert torch.equal(kept, saved[part]["module.blocks.1.attn.qkv.weight"])
         assert load_run(found.path).info["source"]["exported"] == which
+
+
+def test_a_file_of_the_target_encoder_alone_has_no_context_encoder(tmp_path):
+    saved = theirs.checkpoint("ijepa")
+    del saved["encoder"]
+    torch.save(saved, tmp_path / "w.pth")
+    refused(
+        tmp_path / "w.pth", tmp_path / "out", Asked(heads=3, which="context"), match="holds the target encoder alone; leave --which out"
+    )
+    found = convert(tmp_path / "w.pth", tmp_path / "out", asked=Asked(heads=3), recipe=recipes.load)
+    kept = load_encoder(found.path).encoder.blocks[1].qkv.weight
+    assert torch.equal(kept, saved["target_encoder"]["module.blocks.1.attn.qkv.weight"])
 
 
 def test_a_position_table_of_another_size_is_computed_when_asked(tmp_path):

@@ -16,6 +16,12 @@ E0, E1 = [[0, 1, 2, 5], [3, 4, 6, 7]], [[1, 2, 9, 12], [0, 8, 10, 15]]
 P0, P1 = [[10, 11, 14], [12, 13, 14]], [[3, 7, 15], [5, 9, 11]]
 GRID = Grid(channels=3, size=(64, 64), patch=(16, 16))
 
+ENCODER = (-1.84716, 0.808974, [-0.908, 0.22773, -0.5226, -0.14634], [-0.55444, 2.15085, -0.05564, 1.20359])
+CONTEXTS = (-1.30415, 0.807726, [-0.8715, 0.20803, -0.52671, -0.12059], [-0.54356, 2.15448, -0.065, 1.21882])
+PREDICTOR = (26.11140, 0.560505, [0.78272, 0.31437, -0.84537, 0.69769], [0.17674, -0.82683, 0.71695, 0.40022])
+ONE_CONTEXT = (13.05767, 0.560652, [0.78272, 0.31437, -0.84537, 0.69769], [0.17656, -0.82747, 0.71772, 0.40016])
+LOSS = 0.5395914
+
 
 def wave(*shape):
     return torch.sin(0.01 * torch.arange(math.prod(shape), dtype=torch.float64)).float().reshape(shape)
@@ -82,16 +88,9 @@ def contexts(encoder, patches):
 def test_the_encoder_computes_the_official_numbers():
     encoder, _ = models()
     patches = GRID.patchify(wave(2, 3, 64, 64))
-    check(
-        encoder(patches).values,
-        (2, 16, 48),
-        -1.84716,
-        0.808974,
-        [-0.908, 0.22773, -0.5226, -0.14634],
-        [-0.55444, 2.15085, -0.05564, 1.20359],
-    )
+    check(encoder(patches).values, (2, 16, 48), *ENCODER)
     both = torch.cat([c.values for c in contexts(encoder, patches)])
-    check(both, (4, 4, 48), -1.30415, 0.807726, [-0.8715, 0.20803, -0.52671, -0.12059], [-0.54356, 2.15448, -0.065, 1.21882])
+    check(both, (4, 4, 48), *CONTEXTS)
 
 
 def guesses(predictor, context, positions):
@@ -105,13 +104,13 @@ def test_the_predictor_computes_the_official_numbers_and_loss():
     patches = GRID.patchify(wave(2, 3, 64, 64))
     context = contexts(encoder, patches)
     z = guesses(predictor, context, patches.positions)
-    check(z, (8, 3, 48), 26.11140, 0.560505, [0.78272, 0.31437, -0.84537, 0.69769], [0.17674, -0.82683, 0.71695, 0.40022])
+    check(z, (8, 3, 48), *PREDICTOR)
     one = guesses(predictor, context[:1], patches.positions)
-    check(one, (4, 3, 48), 13.05767, 0.560652, [0.78272, 0.31437, -0.84537, 0.69769], [0.17656, -0.82747, 0.71772, 0.40016])
+    check(one, (4, 3, 48), *ONE_CONTEXT)
     target = F.layer_norm(encoder(patches).values, (48,))
     goals = take_blocks(target, torch.tensor([P0, P1]).transpose(0, 1)).transpose(0, 1)  # block, sample, token, feature
     goals = goals[:, None].expand(-1, 2, -1, -1, -1).flatten(0, 2)
-    torch.testing.assert_close(F.smooth_l1_loss(z, goals), torch.tensor(0.5395914), atol=1e-5, rtol=0)
+    torch.testing.assert_close(F.smooth_l1_loss(z, goals), torch.tensor(LOSS), atol=1e-5, rtol=0)
 
 
 def test_a_permuted_set_of_tokens_gives_permuted_features():

@@ -17,7 +17,8 @@ def command(words: Sequence[str]) -> int:
     from openjepa.interop.families import Asked
     from openjepa.interop.hub import fetched
 
-    asked = Asked(options.family, options.heads, options.predictor_heads, options.size, options.frames, options.which)
+    names = ("family", "heads", "predictor_heads", "size", "frames", "which", "probe", "probe_heads", "classes")
+    asked = Asked(**{name: getattr(options, name) for name in names})
     found = convert(
         fetched(options.source),
         options.out,

@@ -72,6 +72,9 @@ class ConvertOptions(Common):
     predictor_heads: Count = None  # of the predictor or decoder; by default as released
     size: Annotated[tuple[int, int] | None, arg(metavar="H W", help_behavior_hint="")] = None  # of a view, other than the stored one
     frames: Count = None  # of a view, where a file does not tell
+    probe: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None  # attentive probe of V-JEPA, kept as a head of the bundle
+    probe_heads: Count = None  # attention heads of that; by default the encoder's, or 16 of V-JEPA 2's
+    classes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None  # names of its classes, one per line
     step: Count = None  # of the checkpoint, of a run of ours; by default the newest
 
 

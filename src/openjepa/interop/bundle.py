@@ -6,12 +6,12 @@ preprocessing and mask settings (run.json), where it came from, its licence, and
 """
 
 import json
-import os
 import platform
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,13 @@ from torch import Tensor
 import openjepa
 from openjepa.checkpoint import FORMAT, pick, write_atomic, write_json, write_tensors
 from openjepa.checkpoint import load_run as open_run
+from openjepa.frozen import weights_sha256
+from openjepa.interop.beside import beside
 from openjepa.interop.card import card
 from openjepa.interop.held import Held
 from openjepa.objectives.jepa import JEPAConfig
 from openjepa.objectives.mae import MAEConfig
+from openjepa.probes.heads import FOLDER, Head, Of, heads_in
 from openjepa.run import Run, to_dict
 
 STATUS = "imported"
@@ -74,32 +77,40 @@ def write_held(out: Path, held: Held, base: Run, recipe: str, source: Mapping[st
     if held.dynamics is not None and held.arch.dynamics is not None:
         files["dynamics.safetensors"] = held.dynamics
         info["source"]["dynamics"] = asdict(held.arch.dynamics)
-    return write(out, 0, info, files)
+    encoder = Of(weights_sha256(held.encoder), sum(prod(held.encoder.shape(name)) for name in held.encoder), 0) if held.heads else None
+    return write(out, 0, info, files, heads=[theirs.head(encoder) for theirs in held.heads if encoder])
 
 
-def write_run(out: Path, folder: Path, step: int | None, command: str) -> Path:
-    """The bundle of a run of ours: one checkpoint without the optimizer, the untrained floor, the newest probes."""
+def write_run(out: Path, folder: Path, step: int | None, command: str, heads: Sequence[Head] = ()) -> Path:
+    """The bundle of a run of ours: one checkpoint without the optimizer, the untrained floor, the probes, its heads and `heads`.
+
+    Heads of other checkpoints, and those that cannot be read, stay behind.
+    """
     opened = open_run(folder)
     checkpoint = pick(opened.path, step)
     info = {**opened.info, "source": {"run": folder.name, "command": command}, "status": STATUS}
     copies = {name: checkpoint / name for name in ("encoder.safetensors", "objective.safetensors") if (checkpoint / name).exists()}
     if (folder / "untrained/encoder.safetensors").exists():
         copies["../../untrained/encoder.safetensors"] = folder / "untrained/encoder.safetensors"
-    for name in ("metrics.jsonl", *(f"probes/{path.name}" for path in sorted((folder / "probes").glob("*.json")))):
+    kept = [head.path.name for head in heads_in(folder) if head.info is not None and head.info.encoder.step == int(checkpoint.name)]
+    probes = [f"probes/{path.name}" for path in sorted((folder / "probes").glob("*.json"))]
+    for name in ("metrics.jsonl", *probes, *(f"{FOLDER}/{head}" for head in kept)):
         if (folder / name).exists():
             copies[f"../../{name}"] = folder / name
-    return write(out, int(checkpoint.name), info, {}, copies)
+    return write(out, int(checkpoint.name), info, {}, copies, heads)
 
 
 def write(
-    out: Path, step: int, info: Mapping[str, Any], files: Mapping[str, Mapping[str, Tensor]], copies: Mapping[str, Path] | None = None
+    out: Path,
+    step: int,
+    info: Mapping[str, Any],
+    files: Mapping[str, Mapping[str, Tensor]],
+    copies: Mapping[str, Path] | None = None,
+    heads: Sequence[Head] = (),
 ) -> Path:
-    """Under a temporary name, then renamed: a bundle is whole or not there."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not empty; give another --out")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    checkpoint = temporary / "checkpoints" / f"{step:08d}"
-    try:
+    """A bundle is whole or not there. ValueError when `out` is not empty."""
+    with beside(out) as folder:
+        checkpoint = folder / "checkpoints" / f"{step:08d}"
         checkpoint.mkdir(parents=True)
         hashes = {name: write_tensors(checkpoint / name, state) for name, state in files.items()}
         for name, path in (copies or {}).items():
@@ -108,14 +119,11 @@ def write(
             shutil.copyfile(path, target)
         if copies:
             hashes |= recorded(next(iter(copies.values())).parent, copies)
+        for head in heads:
+            head.save(folder / FOLDER)
         write_json(checkpoint / "checkpoint.json", {"format": FORMAT, "step": step, "sha256": hashes, "run": info["run"]})
-        write_json(temporary / "run.json", info)
-        write_atomic(temporary / "README.md", card(temporary, info, step).encode())
-        if out.exists():
-            out.rmdir()
-        os.replace(temporary, out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        write_json(folder / "run.json", info)
+        write_atomic(folder / "README.md", card(folder, info, step).encode())
     return out
 
 

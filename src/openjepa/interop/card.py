@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from openjepa.probes.heads import FOLDER, heads_in
+
 
 def card(folder: Path, info: Mapping[str, Any], step: int) -> str:
     """Markdown. Scores are those of the probe files in `folder`, beside their floors; none are typed."""
@@ -31,6 +33,7 @@ def card(folder: Path, info: Mapping[str, Any], step: int) -> str:
         "## Measured",
         "",
         *scores(folder),
+        *heads(folder),
     ]
     return "\n".join(lines) + "\n"
 
@@ -65,3 +68,17 @@ def scores(folder: Path) -> list[str]:
     if not found:
         return ["Nothing yet: `openjepa probe THIS_FOLDER --data LABELLED --test LABELLED_TEST` measures it beside its floors."]
     return ["| data | question | probe | encoder | untrained | pixels | chance |", "|---|---|---|---|---|---|---|", *found]
+
+
+def heads(folder: Path) -> list[str]:
+    """The heads beside the encoder, those with a score of ours with its interval."""
+    told = []
+    for head in heads_in(folder):
+        if head.info is not None:
+            info, score = head.info, head.info.score
+            right = f"{100 * score.accuracy:.1f} [{100 * score.low:.1f}, {100 * score.high:.1f}]" if score else "not measured here"
+            told.append(f"| {head.name} | {info.kind} | {info.question} | {len(info.classes)} | {info.parameters:,} | {right} |")
+    if not told:
+        return []
+    title = ["", "## Heads", "", f"`openjepa.load_head('THIS FOLDER/{FOLDER}/NAME.safetensors')`", ""]
+    return [*title, "| name | kind | question | classes | parameters | accuracy |", "|---|---|---|---|---|---|", *told]

@@ -2,10 +2,9 @@
 
 import contextlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,19 @@ from torch import Tensor
 from openjepa.checkpoint import check_format, load_encoder, load_objective, load_run, write_json, write_tensors
 from openjepa.frozen import FrozenEncoder
 from openjepa.interop import bundle, hugging_face, official
+from openjepa.interop.beside import beside
 from openjepa.interop.export import LARGEST_DIFFERENCE, export_graph
 from openjepa.interop.families import LICENCES, Architecture, Asked, code, predictor_code
 from openjepa.interop.files import sha256
+from openjepa.interop.heads import read_probe
 from openjepa.interop.held import Held
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.own import OwnEncoder
 from openjepa.models.predictor import Predictor
 from openjepa.objectives.jepa import JEPA
 from openjepa.objectives.mae import MAE
+from openjepa.probes.heads import FOLDER, Head
+from openjepa.probes.keep import encoder_of
 from openjepa.run import Run
 
 RECIPES = {"ijepa": "image.ijepa", "vjepa": "video.vjepa", "vjepa2": "video.vjepa2", "vjepa2-ac": "video.vjepa2", "mae": "image.mae"}
@@ -63,25 +66,44 @@ def convert(
     asked = asked or Asked()
     if to not in TARGETS:
         raise ValueError(f"cannot convert to {to!r}; there are {', '.join(TARGETS)}")
+    if asked.probe is not None and to != "bundle":
+        raise ValueError(f"--probe {asked.probe} becomes a head of a bundle, {to} has none; leave it out, or leave --to out")
     ours = (source / "run.json").exists()
     if not ours:
         held = read(source, asked)
         if to == "bundle":
             return taken_in(source, held, out, recipe, command)
-        with scratch(out) as folder:
-            bundled = taken_in(source, held, folder / "bundle", recipe, command).path
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as folder:
+            bundled = taken_in(source, held, Path(folder) / "bundle", recipe, command).path
             return give_out(bundled, out, to, None)
     if to == "bundle":
-        return Converted(bundle.write_run(out, source, step, command), "", [])
+        added = () if asked.probe is None else added_head(source, step, asked)
+        return Converted(bundle.write_run(out, source, step, command, added), "", remarks(head.info.source for head in added))
     return give_out(source, out, to, step)
 
 
 def read(source: Path, asked: Asked) -> Held:
+    """Weights of others, and the probe beside them where one is named."""
     if not source.exists():
         raise ValueError(f"no file or folder {source}; give a checkpoint, a Hugging Face folder or a run of ours")
-    if source.is_dir():
-        return hugging_face.read(source, asked)
-    return official.read(source, asked)
+    held = hugging_face.read(source, asked) if source.is_dir() else official.read(source, asked)
+    if asked.probe is None:
+        return held
+    encoder = held.arch.encoder
+    return replace(held, heads=(*held.heads, read_probe(asked.probe, encoder.dim, encoder.heads, asked)))
+
+
+def added_head(folder: Path, step: int | None, asked: Asked) -> tuple[Head, ...]:
+    """A probe of others on an encoder of a run or bundle of ours."""
+    assert asked.probe is not None
+    frozen = load_encoder(folder, step=step)
+    heads = getattr(frozen.run.objective.encoder, "heads", None)
+    return (read_probe(asked.probe, frozen.encoder.dim, heads, asked).head(encoder_of(frozen)),)
+
+
+def remarks(sources: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [f"{source['name']}: {source['remark']}" for source in sources if "remark" in source]
 
 
 def taken_in(source: Path, held: Held, out: Path, recipe: Callable[[str], Run], command: str) -> Converted:
@@ -99,6 +121,11 @@ def taken_in(source: Path, held: Held, out: Path, recipe: Callable[[str], Run], 
         notes.append("its action-conditioned predictor is beside the encoder: openjepa.interop.load.load_dynamics opens it")
     elif held.objective is None:
         notes.append("there is no predictor in it: the encoder can be used and probed, not trained on")
+    for theirs in held.heads:
+        notes.append(f"its classifier of {len(theirs.classes)} classes is beside the encoder, in {FOLDER}: openjepa.load_head opens it")
+        if held.which == "context" and theirs.source.get("sha256"):
+            notes.append(f"{theirs.source['name']} was trained on the target encoder, as the papers evaluate; this is the context encoder")
+    notes += remarks(theirs.source for theirs in held.heads)
     return Converted(path, family, notes, held.report.to_dict())
 
 
@@ -134,8 +161,6 @@ def give_out(folder: Path, out: Path, to: str, step: int | None) -> Converted:
     """A run or bundle of ours in the form of others, read again and compared before it counts."""
     opened = load_run(folder)
     check_format(opened.info, folder)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is there already; give another --out")
     frozen = load_encoder(folder, step=step)
     if to in ("onnx", "torch-export"):
         difference = export_graph(frozen, out, to)
@@ -146,8 +171,7 @@ def give_out(folder: Path, out: Path, to: str, step: int | None) -> Converted:
         objective = load_objective(folder, step=step)
     arch = architecture_of(opened.run, family, objective)
     assert isinstance(frozen.encoder, Encoder)
-    with scratch(out) as place:
-        written = place / (out.name or "out")
+    with beside(out) as written:
         if to == "hf":
             notes = write_hf(written, arch, frozen.encoder, objective, opened.info)
             again: Held = hugging_face.read(written, Asked())
@@ -157,9 +181,6 @@ def give_out(folder: Path, out: Path, to: str, step: int | None) -> Converted:
             official.write(objective, family, (arch.channels, *arch.patch), tables(arch), written)
             notes, again = [], official.read(written, said(opened.info, arch))
         difference = compare(frozen, again)
-        if out.exists():
-            out.rmdir()
-        os.replace(written, out)
     return Converted(out, family, notes, None, difference)
 
 
@@ -239,18 +260,6 @@ def compare(frozen: FrozenEncoder, again: Held) -> float:
     if not difference <= LARGEST_DIFFERENCE:
         raise ValueError(f"features differ by {difference:.3g} after writing and reading again; this is a mistake in openjepa, report it")
     return difference
-
-
-@contextlib.contextmanager
-def scratch(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, gone afterwards: what is half-written never has the final name."""
-    place = out.parent / f".{out.name}.{os.getpid()}.tmp"
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir(parents=True)
-    try:
-        yield place
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def as_json(converted: Converted) -> str:

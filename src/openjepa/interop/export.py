@@ -1,6 +1,5 @@
 """An encoder as a graph that runs without openjepa: torch.export and ONNX. Each is opened again and compared before it counts."""
 
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from openjepa.frozen import FrozenEncoder
+from openjepa.interop.beside import beside
 
 LARGEST_DIFFERENCE = 1e-4  # of features after a way out and back, float32
 
@@ -32,25 +32,18 @@ def export_graph(frozen: FrozenEncoder, out: Path, to: str) -> float:
     generator = torch.Generator().manual_seed(0)
     example, other = (torch.randn(b, *shape[1:], generator=generator) for b in (2, 3))  # another batch size than the traced one
     batch = torch.export.Dim("batch", min=1, max=4096)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp{out.suffix}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
+    with beside(out) as place:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # torch's own, about torch
             wanted = graph(other)
             if to == "onnx":
-                found = through_onnx(graph, example, other, temporary)
+                found = through_onnx(graph, example, other, place)
             else:
-                torch.export.save(torch.export.export(graph, (example,), dynamic_shapes=({0: batch},)), temporary)
-                found = torch.export.load(temporary).module()(other)
+                torch.export.save(torch.export.export(graph, (example,), dynamic_shapes=({0: batch},)), place)
+                found = torch.export.load(place).module()(other)
         difference = float((found - wanted).abs().max())
         if not difference <= LARGEST_DIFFERENCE:
             raise ValueError(f"the exported graph's features differ by {difference:.3g}; this is a mistake in openjepa, report it")
-        if out.is_dir():
-            out.rmdir()
-        os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
     return difference
 
 

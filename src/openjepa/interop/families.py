@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -37,6 +38,9 @@ class Asked:
     size: tuple[int, ...] | None = None  # (height, width)
     frames: int | None = None
     which: str = "target"  # the encoder that is exported: target or context
+    probe: Path | None = None  # an evaluation file of V-JEPA, whose classifier becomes a head
+    probe_heads: int | None = None  # attention heads of that
+    classes: Path | None = None  # names of its classes, one per line
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from openjepa.interop.families import Architecture, Asked
+from openjepa.interop.heads import Theirs
 from openjepa.interop.key_report import KeyReport
-from openjepa.interop.layouts import LAYOUTS, Row, rows
+from openjepa.interop.layouts import LAYOUTS, Row, match, rows
 from openjepa.models.dynamics import Dynamics
 from openjepa.models.encoder import Encoder
 from openjepa.models.predictor import Predictor
@@ -48,6 +49,7 @@ class Held:
     report: KeyReport
     dtypes: tuple[str, ...]  # as stored
     dynamics: Ours | None = None  # V-JEPA 2-AC's predictor
+    heads: tuple[Theirs, ...] = ()  # classifiers on the exported encoder
 
 
 def meta_encoder(arch: Architecture) -> Encoder:
@@ -66,12 +68,21 @@ def meta_predictor(arch: Architecture) -> Predictor:
         return Predictor(arch.predictor, encoder.dim, out, max(1, arch.mask_tokens))
 
 
-def hold(source: str, arch: Architecture, parts: Mapping[str, Mapping[str, Tensor]], asked: Asked, not_needed: Mapping[str, str]) -> Held:
-    """Match every module. Mismatch (a ValueError) lists what is missing, unknown or of another shape."""
+def hold(
+    source: str,
+    arch: Architecture,
+    parts: Mapping[str, Mapping[str, Tensor]],
+    asked: Asked,
+    not_needed: Mapping[str, str],
+    report: KeyReport | None = None,
+) -> Held:
+    """Match every module. Mismatch (a ValueError) lists what is missing, unknown or of another shape, beside what `report` has already."""
+    if asked.which == "context" and "encoder" not in parts:
+        raise ValueError(f"--which is context, but {source} holds the target encoder alone; leave --which out to export that one")
     encoder_names, predictor_names = LAYOUTS[arch.layout]
     kernel = (arch.channels, *arch.patch)
     found: dict[str, list[Row]] = {}
-    report, stored = KeyReport(source), set[torch.dtype]()
+    report, stored = report or KeyReport(source), set[torch.dtype]()
     several = len(parts) > 1
     for part, theirs in parts.items():
         if part == "predictor" and arch.dynamics is not None:
@@ -113,29 +124,6 @@ def ours(wanted: list[Row], theirs: Mapping[str, Tensor]) -> Ours:
     for row in wanted:
         made.put(row.ours, row, theirs)
     return made
-
-
-def match(prefix: str, wanted: list[Row], theirs: Mapping[str, Tensor], not_needed: Mapping[str, str], report: KeyReport) -> None:
-    """Fill the report for one module."""
-    left = set(theirs)
-    for row in wanted:
-        for name in row.theirs:
-            if name not in theirs:
-                report.missing.append(prefix + name)
-                continue
-            left.discard(name)
-            came = tuple(theirs[name].shape)
-            if came != row.their_shape:
-                report.misfits[prefix + name] = f"{list(came)}, {list(row.their_shape)} is wanted"
-                continue
-            report.matched.append(prefix + name)
-            if row.change:
-                report.reshaped[prefix + name] = row.change
-    for name in sorted(left):
-        if name in not_needed:
-            report.unused[prefix + name] = not_needed[name]
-        else:
-            report.unexpected.append(prefix + name)
 
 
 def some(theirs: Mapping[str, Tensor]) -> Iterator[Tensor]:

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from openjepa.interop.families import SETTINGS, Architecture, Asked, code, predictor_code, table_grid
 from openjepa.interop.files import Renamed, read_folder
+from openjepa.interop.heads import TASK, read_task_head
 from openjepa.interop.held import Held, hold
+from openjepa.interop.key_report import KeyReport
 from openjepa.interop.layouts import LAYOUTS, rows
 from openjepa.models.encoder import Encoder, EncoderConfig
 from openjepa.models.predictor import Predictor, PredictorConfig
@@ -23,7 +25,7 @@ from openjepa.models.predictor import Predictor, PredictorConfig
 TABLES = ("embeddings.position_embeddings", "vit.embeddings.position_embeddings", "decoder.decoder_pos_embed")
 FAMILIES = {"ijepa": "ijepa", "vjepa2": "vjepa2", "vit_mae": "mae"}  # model_type -> family
 PREFIXES = {"ijepa": "ijepa.", "vjepa2": "vjepa2."}  # of the same model inside one with a task head
-HEADS = ("classifier.", "pooler.")  # of models with a task head
+HEADS = ("classifier.", "pooler.")  # of models with a task head that is not known here
 IN_MEMORY = {  # names of transformers 5 before it saves, and what its version 5.23 writes for MAE's decoder
     r"^decoder\.decoder_encoder\.layer\.": "decoder.decoder_layers.",
     r"^layers\.": "encoder.layer.",
@@ -50,6 +52,9 @@ def read(folder: Path, asked: Asked) -> Held:
     if not any(name.startswith(part) for name in inside):
         arch = replace(arch, predictor=None, mask_tokens=0)
     not_needed = dict.fromkeys(TABLES, "position table, computed instead")
+    report = KeyReport(str(folder))
+    heads = read_task_head(folder, config, inside, arch, report)
+    inside = Renamed(inside, lambda name: None if name.startswith(TASK[arch.family]) else name)
     not_needed |= {name: "a task head" for name in inside if name.startswith(HEADS)}
     for name in TABLES:
         if name in inside:
@@ -60,7 +65,8 @@ def read(folder: Path, asked: Asked) -> Held:
             "encoder": Renamed(inside, lambda name: None if name.startswith(part) else name),
             "predictor": Renamed(inside, lambda name: name if name.startswith(part) else None),
         }
-    return hold(str(folder), arch, parts, Asked(which="context"), not_needed)
+    held = hold(str(folder), arch, parts, Asked(), not_needed, report)
+    return replace(held, heads=tuple(heads))
 
 
 def on_disk(kind: str, name: str) -> str:

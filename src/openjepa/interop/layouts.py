@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from openjepa.interop.key_report import KeyReport
+
 OFFICIAL = {"norm1": "norm1", "qkv": "attn.qkv", "proj": "attn.proj", "norm2": "norm2", "fc1": "mlp.fc1", "fc2": "mlp.fc2"}
 _THREE = tuple(f"attention.attention.{part}" for part in ("query", "key", "value"))
 HF_VIT: dict[str, str | tuple[str, ...]] = {
@@ -100,6 +102,8 @@ class Row:
     theirs: tuple[str, ...]
     their_shape: tuple[int, ...]  # of each of them
     kernel: bool = False
+    turned: bool = False  # [out in] there, [in out] here
+    piece: tuple[int, int] = (0, 1)  # (which, of how many) along the first axis of theirs
 
     def read(self, get: Callable[[str], Tensor]) -> Tensor:
         """Ours, from theirs."""
@@ -107,10 +111,12 @@ class Row:
         whole = parts[0] if len(parts) == 1 else torch.cat(parts)
         if self.kernel:
             whole = whole.movedim(1, -1)
-        return whole.reshape(self.shape)
+        whole = whole.chunk(self.piece[1])[self.piece[0]]
+        return (whole.T if self.turned and whole.ndim == 2 else whole).reshape(self.shape)
 
     def write(self, x: Tensor) -> dict[str, Tensor]:
-        """Theirs, from ours."""
+        """Theirs, from ours; not of heads, which are only read."""
+        assert not self.turned
         if self.kernel:
             _, channels, *patch = self.their_shape
             x = x.reshape(len(x), *patch, channels).movedim(-1, 1)
@@ -122,6 +128,8 @@ class Row:
         """How the layout differs; empty where it does not."""
         if self.kernel:
             return "a convolution's kernel as a linear map"
+        if self.turned and len(self.shape) == 2:
+            return "transposed"
         return f"{len(self.theirs)} joined" if len(self.theirs) > 1 else ""
 
 
@@ -153,3 +161,28 @@ def rows(module: nn.Module, layout: Layout, kernel: tuple[int, ...] | None = Non
             yield Row(name, shape, theirs, (shape[0], *kernel), kernel=True)
         else:
             yield Row(name, shape, theirs, shape)
+
+
+def match(prefix: str, wanted: list[Row], theirs: Mapping[str, Tensor], not_needed: Mapping[str, str], report: KeyReport) -> None:
+    """Fill the report for one module."""
+    left = set(theirs)
+    for row in wanted:
+        for name in row.theirs:
+            if name not in theirs:
+                report.missing += [prefix + name] * (prefix + name not in report.missing)
+                continue
+            if name not in left:  # another of ours is made of it, too
+                continue
+            left.discard(name)
+            came = tuple(theirs[name].shape)
+            if came != row.their_shape:
+                report.misfits[prefix + name] = f"{list(came)}, {list(row.their_shape)} is wanted"
+                continue
+            report.matched.append(prefix + name)
+            if row.change:
+                report.reshaped[prefix + name] = row.change
+    for name in sorted(left):
+        if name in not_needed:
+            report.unused[prefix + name] = not_needed[name]
+        else:
+            report.unexpected.append(prefix + name)

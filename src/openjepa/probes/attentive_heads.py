@@ -32,9 +32,8 @@ def parameters(dim: int, classes: int, depth: int = 1) -> int:
     return cross + (depth - 1) * block + linear
 
 
-def shapes(dim: int, classes: int, depth: int, hidden: int | None = None) -> dict[str, tuple[int, ...]]:
-    """Of every weight of one head; `hidden` is the width inside its MLPs, by default 4 dim."""
-    hidden = hidden or 4 * dim
+def shapes(dim: int, classes: int, depth: int) -> dict[str, tuple[int, ...]]:
+    """Of every weight of one head."""
     found: dict[str, tuple[int, ...]] = {"query": (dim,)}
 
     def linear(name: str, fan_in: int, fan_out: int) -> None:
@@ -49,8 +48,8 @@ def shapes(dim: int, classes: int, depth: int, hidden: int | None = None) -> dic
         else:
             linear(f"{part}.qkv", dim, 3 * dim)
             linear(f"{part}.proj", dim, dim)
-        linear(f"{part}.fc1", dim, hidden)
-        linear(f"{part}.fc2", hidden, dim)
+        linear(f"{part}.fc1", dim, 4 * dim)
+        linear(f"{part}.fc2", 4 * dim, dim)
     linear("linear", dim, classes)
     return found
 

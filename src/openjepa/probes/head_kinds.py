@@ -111,8 +111,7 @@ class AttentiveHead(Head):
 
     @classmethod
     def of(cls, info: HeadInfo, tensors: Mapping[str, Tensor]) -> "AttentiveHead":
-        dim, hidden = len(tensors["query"]), len(tensors["cross.fc1.bias"])
-        wanted = attentive_heads.shapes(dim, len(info.classes), info.settings["depth"], hidden)
+        wanted = attentive_heads.shapes(len(tensors["query"]), len(info.classes), info.settings["depth"])
         came = {name: tuple(value.shape) for name, value in tensors.items()}
         if came != wanted:
             wrong = sorted(name for name in {**came, **wanted} if came.get(name) != wanted.get(name))
