@@ -144,6 +144,10 @@ def test_axes_are_those_of_a_singular_value_decomposition(shape):
     assert outside.item() == pytest.approx(0, abs=1e-3) and inside[0, 0].item() == pytest.approx(0, abs=1e-5)
 
 
+def test_a_copy_of_what_is_not_hidden_leaves_nothing_to_be_better_at(blocks):
+    assert blocks.jepa("data:0", HOLES, mode="peek").total.copy is None
+
+
 def test_a_quick_answer_is_the_same_without_what_costs_more(blocks):
     quick, full = blocks.jepa("data:0", HOLES, quick=True), blocks.jepa("data:0", HOLES)
     assert torch.equal(quick.energy.nan_to_num(), full.energy.nan_to_num())

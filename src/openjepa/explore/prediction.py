@@ -110,7 +110,9 @@ def predict(explorer: "Explorer", name: str, asked: Question, quick: bool) -> Pr
 
 def score(found: dict[str, Tensor], rank_image: tuple[int, int] | None, rank_bank: tuple[int, int] | None) -> Score:
     own = found["own"].mean().item()
-    skills = {which: 1 - own / found[which].mean().item() if which in found else None for which in ("mean", "gist", "copy")}
+    least = {which: found[which].mean().item() for which in ("mean", "gist", "copy") if which in found}
+    # a reference that is right to the bit, as a copy of what is not hidden, leaves nothing to be better at
+    skills = {which: 1 - own / least[which] if least.get(which) else None for which in ("mean", "gist", "copy")}
     return Score(own, skills["mean"], skills["gist"], skills["copy"], rank_image, rank_bank)
 
 
