@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float32, Int64, Shaped
 from torch import Tensor
 
-from openjepa.explore.question import Box, Mode, numbers
+from openjepa.explore.question import Box, Mode, numbers, question
 from openjepa.modalities import sound
 from openjepa.modalities.audio import Audio
 from openjepa.modalities.fbank import LOW, frame_samples, mel, padded
@@ -57,7 +57,7 @@ def crossings(modality: Audio) -> list[float]:
     return edges
 
 
-def shown(modality: Audio, sample: Shaped[Tensor, "1 n"]) -> Float32[Tensor, " n"]:
+def shown(modality: Audio, sample: Shaped[Tensor, "1 n"]) -> Float32[Tensor, " length"]:
     """The waveform of the view that evaluation takes of a sample, as Audio.views cuts, repeats or pads it."""
     length = modality.samples(modality.size[0])
     first, count = sound.span(sample.shape[1], length, 0.5)
@@ -67,8 +67,10 @@ def shown(modality: Audio, sample: Shaped[Tensor, "1 n"]) -> Float32[Tensor, " n
     return torch.nn.functional.pad(wave, (0, length - count))
 
 
-def split(modality: Audio, wave: Float32[Tensor, " n"], targets: Sequence[Box]) -> tuple[Float32[Tensor, " n"], Float32[Tensor, " n"]]:
-    """What is left of a view's waveform without the cells of the boxes, and these cells alone."""
+def split(
+    modality: Audio, wave: Float32[Tensor, " n"], hidden: Bool[Tensor, "times rows"]
+) -> tuple[Float32[Tensor, " n"], Float32[Tensor, " n"]]:
+    """What is left of a view's waveform without the `hidden` tokens of the grid, and these alone."""
     window, hop = steps(modality)
     wide = max(window, 2 * hop)  # windows that overlap by less than half cannot be put together again
     settings: dict[str, Any] = {
@@ -82,24 +84,29 @@ def split(modality: Audio, wave: Float32[Tensor, " n"], targets: Sequence[Box]) 
     skip = before * hop - window // 2
     wave = torch.nn.functional.pad(wave, (skip, 0))
     spectra = torch.stft(wave, pad_mode="constant", return_complex=True, **settings)
-    hidden = cells(modality, targets, spectra.shape[0], torch.arange(spectra.shape[1]) - before)
-    parts = (spectra.masked_fill(hidden, 0), spectra.masked_fill(~hidden, 0))
+    where = cells(modality, hidden, spectra.shape[0], torch.arange(spectra.shape[1]) - before)
+    parts = (spectra.masked_fill(where, 0), spectra.masked_fill(~where, 0))
     left, cut = (torch.istft(part, length=len(wave), **settings)[skip:] for part in parts)
     return left, cut
 
 
-def cells(modality: Audio, targets: Sequence[Box], bins: int, frames: Int64[Tensor, " t"]) -> Bool[Tensor, "bins t"]:
-    """Which numbers of a transform belong to the boxes: `bins` frequencies from 0 to half the rate, `frames` as the model counts.
+def cells(modality: Audio, tokens: Bool[Tensor, "times rows"], bins: int, frames: Int64[Tensor, " t"]) -> Bool[Tensor, "bins t"]:
+    """Which numbers of a transform belong to the tokens: `bins` frequencies from 0 to half the rate, `frames` as the model counts.
 
     What lies beyond the edge of the view, or of the filters, counts as the token at that edge.
     """
-    asked = torch.zeros(modality.grid, dtype=torch.bool)
-    for box in targets:
-        asked.view(-1)[numbers(box.inside(modality.grid), modality.grid)] = True
     time = frames.div(modality.patch[0], rounding_mode="floor").clamp(0, modality.grid[0] - 1)
     hertz = torch.arange(bins, dtype=torch.float64) * (modality.rate / 2 / (bins - 1))
     row = torch.bucketize(hertz, torch.tensor(crossings(modality)[1:-1], dtype=torch.float64))
-    return asked[time][:, row].T
+    return tokens[time][:, row].T
+
+
+def inside(modality: Audio, boxes: Sequence[Box]) -> Bool[Tensor, "times rows"]:
+    """The tokens of all boxes."""
+    found = torch.zeros(modality.grid, dtype=torch.bool)
+    for box in boxes:
+        found.view(-1)[numbers(box.inside(modality.grid), modality.grid)] = True
+    return found
 
 
 def steps(modality: Audio) -> tuple[int, int]:
@@ -117,7 +124,7 @@ def render(
     context: Box | None = None,
     mode: Mode = "strict",
 ) -> Float32[Tensor, " n"]:
-    """Samples at the modality's rate, as long as the view. `context` hides what lies outside it, too, as it does for the encoder.
+    """Samples at the modality's rate, as long as the view. context: all that the encoder is given when asked with these settings.
 
     nearest: the window of the bank that is most like the guess for box `target`, cut out of its own sound and put at the
     time of the box. ValueError without boxes where some are wanted, or where the bank holds nothing else.
@@ -136,9 +143,10 @@ def render(
     if not targets:
         raise ValueError("no boxes; what is hidden has to be said")
     if what == "hidden":
-        return split(modality, wave, targets)[1]
-    seen = split(modality, wave, targets)[0] if mode == "strict" else wave
-    return seen if context is None else split(modality, seen, [context])[1]
+        return split(modality, wave, inside(modality, targets))[1]
+    hidden = torch.ones(modality.grid, dtype=torch.bool)
+    hidden.view(-1)[question(modality, targets, context, mode).context] = False
+    return split(modality, wave, hidden)[0]
 
 
 def nearest(
@@ -151,7 +159,7 @@ def nearest(
     if not hits:
         raise ValueError("there is no other sound to compare with yet; wait until the bank has some, or open a run with its data")
     wave = shown(modality, explorer.inputs.sample(hits[0].input))
-    part = split(modality, wave, [Box(hits[0].at, hits[0].size)])[1]
+    part = split(modality, wave, inside(modality, [Box(hits[0].at, hits[0].size)]))[1]
     later = (targets[target].at[0] - hits[0].at[0]) * modality.patch[0] * steps(modality)[1]
     moved = part.roll(later)
     if later > 0:
