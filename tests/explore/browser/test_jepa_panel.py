@@ -157,7 +157,7 @@ def test_the_surprise_map_is_every_placement(page, served, runs):
     """What was computed ahead while nobody moved."""
     full_bank(page, served.url, "blocks")
     opened(page, served.url, HASH + "&view=surprise")
-    page.wait_for_function("() => /15 (of|\\/) 15/.test(document.querySelector('[data-testid=sweep]')?.textContent ?? '')", timeout=30_000)
+    page.get_by_text("complete: dragging is a look-up").wait_for(timeout=30_000)
     assert torch.isfinite(Explorer(runs / "blocks").jepa("data:3", [Box((2, 4), (2, 2))]).land).all()
     asked = [url for url in page.asked if "jepa/predict" in url]
     page.get_by_role("spinbutton", name="column").first.fill("3")
