@@ -3,19 +3,19 @@
 const MISSING = "–";
 const there = (value: number | null | undefined): value is number => typeof value === "number" && Number.isFinite(value);
 
-/** Three significant digits. */
+/** Three significant digits; whole numbers keep all of theirs. */
 export function number(value: number | null | undefined, digits = 3): string {
   if (!there(value)) return MISSING;
   const size = Math.abs(value);
   if (size !== 0 && (size < 1e-3 || size >= 1e6)) return value.toExponential(digits - 1).replace("-", "−");
-  return value.toPrecision(digits).includes("e") ? value.toFixed(0) : minus(Number(value.toPrecision(digits)).toString());
+  return minus(size >= 10 ** digits ? value.toFixed(0) : Number(value.toPrecision(digits)).toString());
 }
 
 const minus = (text: string): string => text.replace(/^-/, "−");
 
-/** A share with its sign: +75 %. */
+/** A share with its sign: +75 %; the space does not break. */
 export const percent = (value: number | null | undefined, sign = true): string =>
-  there(value) ? `${value < 0 ? "−" : sign ? "+" : ""}${Math.abs(value * 100).toFixed(0)} %` : MISSING;
+  there(value) ? `${value < 0 ? "−" : sign ? "+" : ""}${Math.abs(value * 100).toFixed(0)}\u00a0%` : MISSING;
 
 /** 12 345 678 as 12.3 M. */
 export function count(value: number | null | undefined): string {

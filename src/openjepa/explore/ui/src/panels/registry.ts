@@ -31,7 +31,12 @@ const ALL: (Omit<Panel, "load"> & { file: string })[] = [
     file: "Jepa",
     title: "JEPA: say what belongs in the hole",
     claim: "MAE must paint the hole; JEPA must say what belongs there. Drag it, and watch the scores, not the colours.",
-    tries: [],
+    tries: [
+      { text: "Is the true place the lowest valley?", params: { view: "landscape" } },
+      { text: "Where is this picture a surprise?", params: { view: "surprise" } },
+      { text: "Let it cheat: does the energy fall?", params: { mode: "peek" } },
+      { text: "Compare target and guess in colours", params: { view: "colours", mode: "strict" } },
+    ],
   },
   { id: "video", file: "Video", title: "Video: what happens behind the tube", claim: "Hide a tube; the model must know what went on inside.", tries: [] },
   { id: "audio", file: "Audio", title: "Sound: a hole in the spectrogram", claim: "The same hole in a spectrogram; hear what the encoder was given.", tries: [] },
