@@ -2,6 +2,7 @@
 
 import io
 import json
+import shlex
 import socket
 import struct
 import threading
@@ -14,6 +15,7 @@ from PIL import Image as Picture
 from safetensors.torch import load
 from starlette.testclient import TestClient
 
+from openjepa.cli.main import main
 from openjepa.explore import server
 from openjepa.explore.door import COOKIE, Door
 from openjepa.explore.explorer import Explorer
@@ -43,7 +45,7 @@ def fill(client):
         pass
 
 
-def test_the_runs_and_what_each_can_show(client):
+def test_the_runs_and_what_each_can_show(client, capsys):
     found = {run["id"]: run for run in client.get("runs").json()["runs"]}
     assert set(found) == {"blocks", "deep~union", "pixels"}
     blocks = found["blocks"]
@@ -51,7 +53,10 @@ def test_the_runs_and_what_each_can_show(client):
     assert blocks["screen"] == {"x": 1, "y": 0, "t": None, "up": False}
     can = {c["panel"]: c for c in blocks["capabilities"]}
     assert can["jepa"]["ok"] and not can["video"]["ok"] and "images" in can["video"]["why"]
-    assert not can["mae"]["ok"] and can["mae"]["fix"].startswith("openjepa train image.mae --data ")
+    words = shlex.split(can["mae"]["fix"])
+    assert not can["mae"]["ok"] and words[:3] == ["openjepa", "train", "image.mae_cifar10"]
+    assert main([*words[1:], "--print-config"]) == 0  # a command that the page shows is one that works
+    assert "modality.size" in capsys.readouterr().out
     assert found["pixels"]["pair"] in ("blocks", "deep~union") and found["deep~union"]["union"]
 
 

@@ -1,5 +1,6 @@
 """What there is to look at: the session, the runs, and what each of them can show."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -15,6 +16,17 @@ from openjepa.run import Run, from_dict
 
 DRAWN = ("images", "videos", "sounds", "series")  # kinds with a grid and a picture
 KINDS = {"video": "videos", "audio": "sounds"}  # panel -> what it plays
+
+
+SMALL = 96  # numbers along the longest side of a view up to which a recipe for a laptop is named
+PARTNERS = {  # kind, whether the run is a JEPA -> recipe of the other objective: published, small
+    ("images", True): ("image.mae", "image.mae_cifar10"),
+    ("images", False): ("image.ijepa", "image.ijepa_cifar10"),
+    ("videos", True): ("video.mae", "video.mae_clips"),
+    ("videos", False): ("video.vjepa", "video.vjepa_clips"),
+    ("sounds", True): ("audio.mae", "audio.mae_words"),
+    ("sounds", False): ("audio.ajepa", "audio.ajepa_words"),
+}
 
 
 @dataclass(frozen=True)
@@ -174,19 +186,28 @@ def capabilities(listed: Listed, run: Run, saved: bool) -> tuple[Capability, ...
     kind, jepa = run.modality.kind, isinstance(run.objective, JEPAConfig)
     waiting = "" if saved else "no checkpoint yet; it appears with the first save"
     flat = "" if kind in DRAWN else f"{kind} have no picture to draw on"
-    data = run.data.path or "DATA"
-    recipe = {"images": "image", "videos": "video", "sounds": "audio"}.get(kind, "image")
-    other = f"openjepa train {recipe}.{'mae' if jepa else 'ijepa' if kind == 'images' else 'vjepa' if kind == 'videos' else 'ajepa'} --data {data}"
+    pixels = "" if jepa else "this run predicts pixels; its partner is a run that predicts embeddings"
     reasons = {
-        "jepa": waiting or flat or ("" if jepa else "this run predicts pixels; its partner is a run that predicts embeddings"),
+        "jepa": waiting or flat or pixels,
         "mae": waiting or flat or ("this run predicts embeddings; its partner is a run that predicts pixels" if jepa else ""),
-        **{panel: waiting or ("" if kind == its else f"this run learns from {kind}") for panel, its in KINDS.items()},
+        **{panel: waiting or (pixels if kind == its else f"this run learns from {kind}") for panel, its in KINDS.items()},
         "heads": waiting,
         "masks": flat,
         "run": "",
     }
-    fixes = {"jepa": "" if jepa else other, "mae": other if jepa else ""}
+    fixes = dict.fromkeys(["mae"] if jepa else ["jepa", *(panel for panel, its in KINDS.items() if its == kind)], other_command(run))
     return tuple(Capability(panel, not why, why, fixes.get(panel, "") if why else "") for panel, why in reasons.items())
+
+
+def other_command(run: Run) -> str:
+    """The command that trains the other objective on the same data in the same patches, so that both can be asked the same."""
+    modality, small = run.modality, max(run.modality.size) <= SMALL
+    recipes = PARTNERS.get((modality.kind, isinstance(run.objective, JEPAConfig)))
+    if recipes is None:
+        return ""
+    words = ["openjepa", "train", recipes[small], "--data", run.data.path or "DATA"]
+    words += ["--modality.size", *map(str, modality.size), "--modality.patch", *map(str, getattr(modality, "patch", ()))]
+    return " ".join(map(shlex.quote, words))
 
 
 def partner(one: RunInfo, found: Mapping[str, RunInfo]) -> str | None:
