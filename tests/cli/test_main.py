@@ -27,6 +27,7 @@ ENV = os.environ | {"PYTHONPATH": str(Path(openjepa.__file__).parents[1])}
         ["runs", "--help"],
         ["doctor", "--help"],
         ["report", "--help"],
+        ["explore", "--help"],
         ["runs"],
     ],
 )

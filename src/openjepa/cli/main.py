@@ -15,6 +15,7 @@ COMMANDS = {
     "doctor": "look at machine, data, masks, memory and speed before spending anything",
     "convert": "take in weights of others, or write ours in their form",
     "report": "write report.html of a run",
+    "explore": "see what a model predicts, live in the browser",
     "new": "write a commented template: new modality NAME",
 }
 OK, FAILED, USAGE, COLLAPSED, INTERRUPTED = 0, 1, 2, 3, 130

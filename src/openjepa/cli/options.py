@@ -72,7 +72,9 @@ class ConvertOptions(Common):
     predictor_heads: Count = None  # of the predictor or decoder; by default as released
     size: Annotated[tuple[int, int] | None, arg(metavar="H W", help_behavior_hint="")] = None  # of a view, other than the stored one
     frames: Count = None  # of a view, where a file does not tell
-    probe: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None  # attentive probe of V-JEPA, kept as a head of the bundle
+    probe: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = (
+        None  # attentive probe of V-JEPA, kept as a head of the bundle
+    )
     probe_heads: Count = None  # attention heads of that; by default the encoder's, or 16 of V-JEPA 2's
     classes: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint="")] = None  # names of its classes, one per line
     step: Count = None  # of the checkpoint, of a run of ours; by default the newest
@@ -141,3 +143,19 @@ class ReportOptions(Common):
 
     run: RunFolder  # run folder
     out: Folder = None  # by default report.html in the run folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExploreOptions(Common):
+    """Open a page on this machine: drag the mask and see what a model predicts, on runs, bundles and files of your own."""
+
+    folders: Annotated[
+        tuple[Path, ...], Positional, arg(metavar="[FOLDER ...]", help_behavior_hint="")
+    ] = ()  # runs, bundles or folders of them; by default runs/ and the small models that come along
+    port: Annotated[int | None, arg(metavar="N", help_behavior_hint="")] = None  # by default the first free one from 8642
+    host: str = "127.0.0.1"  # this machine only; any other address opens the page to others, with a token
+    allow_host: tuple[str, ...] = ()  # names under which a proxy serves the page
+    no_browser: Flag = False  # print the address, open nothing
+    threads: Count = None  # of a model; by default all cores but one, which the browser needs
+    device: str = "cpu"  # where the models run: cpu, cuda, cuda:1 or mps
+    export: Folder = None  # write the page with precomputed answers into this new folder, for any web server, and stop

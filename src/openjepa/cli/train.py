@@ -110,7 +110,11 @@ def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: S
 def option_flags(kind: type[Any]) -> list[str]:
     """The words a command takes."""
     names = {"folder": "in"}
-    return [f"--{names.get(f.name, f.name).replace('_', '-')}" for f in fields(kind) if f.name not in ("recipe", "run", "words", "source")]
+    return [
+        f"--{names.get(f.name, f.name).replace('_', '-')}"
+        for f in fields(kind)
+        if f.name not in ("recipe", "run", "words", "source", "folders")
+    ]
 
 
 def check(options: TrainOptions, run: "Run") -> None:

@@ -1,5 +1,6 @@
 import { readSafetensors, type NdArray, type Tensors } from "./safetensors";
 import { SingleFlight } from "./single";
+import { answer as exported, fileOf, isStatic } from "./static";
 import type { InputInfo } from "./types";
 
 export type { NdArray, Tensors } from "./safetensors";
@@ -27,7 +28,7 @@ let sequence = 0;
 export const reach = { changed: (_there: boolean): void => {} };
 
 /** An address below the API; parts with odd characters must come through `part`. */
-export const address = (path: string): string => BASE + path;
+export const address = (path: string): string => (isStatic ? fileOf(path) : BASE + path);
 export const part = (text: string): string => encodeURIComponent(text);
 
 async function problemOf(response: Response): Promise<Problem> {
@@ -43,7 +44,7 @@ async function problemOf(response: Response): Promise<Problem> {
 async function send(path: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(address(path), { credentials: "same-origin", ...init });
+    response = await (isStatic ? exported(path, init) : fetch(address(path), { credentials: "same-origin", ...init }));
   } catch (error) {
     if (init.signal?.aborted) throw error;
     reach.changed(false);
