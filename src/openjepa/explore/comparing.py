@@ -1,6 +1,7 @@
 """Runs beside each other: the settings in which they differ, and how they ended."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ from openjepa.explore.dashboard import last, reports
 from openjepa.explore.metric_table import table
 from openjepa.explore.routes import Answer, Query, get
 from openjepa.explore.shelf import Listed, Shelf
+from openjepa.run import from_dict, to_dict
 
 MOST = 8  # runs in one table
 MISSES = {"miss_vs_mean": "against the mean target", "miss_vs_place": "against the mean of each place", "miss_vs_copy": "against a copy"}
@@ -53,8 +55,10 @@ def compare(shelf: Shelf, asked: Query) -> Answer:
 
 def told(info: Mapping[str, Any]) -> dict[str, Any]:
     """What a run was told and on what it ran, in the order of run.json."""
-    data = info.get("data")
-    found = {"recipe": info.get("recipe"), **(info["run"] if isinstance(info.get("run"), dict) else {})}
+    data, run = info.get("data"), info["run"] if isinstance(info.get("run"), dict) else {}
+    with suppress(ValueError, KeyError, TypeError):  # a run of another version is shown as it is
+        run = to_dict(from_dict(run))  # settings that came later have their defaults
+    found = {"recipe": info.get("recipe"), **run}
     there = {"fingerprint": data.get("fingerprint"), "samples": data.get("images")} if isinstance(data, dict) else {}
     return {**found, "found": there, "versions": info.get("versions"), **{name: info.get(name) for name in MACHINE}}
 

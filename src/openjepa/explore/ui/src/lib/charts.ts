@@ -7,6 +7,8 @@ export type Curve = {
   sparse?: boolean;
   /** Line 0 of the metrics is the untrained encoder, drawn as a dotted line. */
   floor?: boolean;
+  /** Significant digits, where three say nothing. */
+  digits?: number;
 };
 export type ChartSpec = { id: string; title: string; note?: string; zero?: boolean; curves: Curve[]; /** Of this number the rule is told below. */ rules?: string[] };
 export type Group = { title: string; note: string; charts: ChartSpec[] };
@@ -51,7 +53,7 @@ export const GROUPS: Group[] = [
     title: "What was set",
     note: "",
     charts: [
-      { id: "momentum", title: "Momentum of the target encoder", note: "Its share that stays in a step.", curves: [{ key: "momentum", name: "momentum" }] },
+      { id: "momentum", title: "Momentum of the target encoder", note: "Its share that stays in a step.", curves: [{ key: "momentum", name: "momentum", digits: 6 }] },
       { id: "lr", title: "Learning rate", zero: true, curves: [{ key: "lr", name: "learning rate" }] },
       { id: "decay", title: "Weight decay", zero: true, curves: [{ key: "weight_decay", name: "weight decay" }] },
       { id: "norm", title: "Gradient norm", note: "Before clipping.", zero: true, curves: [{ key: "grad_norm", name: "gradient norm" }] },

@@ -120,3 +120,6 @@ export function duration(seconds: number | null): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
+
+/** 1 600 steps, with a thin space where thousands end. */
+export const grouped = (value: number): string => value.toLocaleString("en").replaceAll(",", "\u2009");
