@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from openjepa.checkpoint import load_objective
+from openjepa.explore.axes import Axes
 from openjepa.explore.explorer import Explorer
-from openjepa.explore.prediction import Axes
 from openjepa.explore.question import Box, numbers
 from openjepa.objectives.jepa import distances
 from openjepa.tokens import Batch, Masks

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from openjepa.checkpoint import load_encoder, load_objective, load_run, objective_file
 from openjepa.engine import choose_device
+from openjepa.explore.axes import Axes
 from openjepa.explore.bank import Bank, norm
 from openjepa.explore.inputs import Inputs
 from openjepa.explore.question import Box, Mode, Question, question
@@ -41,6 +42,18 @@ class Looked:
     patches: Tokens
     goals: Float[Tensor, "b n d"] | None  # JEPA: target features of every token, before the layer norm
     normed: Float[Tensor, "b n d"] | None  # after it: what the loss compares with
+    registers: int = 0
+
+    @cached_property
+    def right(self) -> Float[Tensor, "n d"]:
+        """Of the first input, what is right at every place of the grid."""
+        assert self.normed is not None
+        return self.normed[0, self.registers :].cpu()
+
+    @cached_property
+    def axes(self) -> Axes:
+        """Of the first input; they do not depend on what is hidden."""
+        return Axes.of(self.right)
 
 
 @dataclass(frozen=True)
@@ -50,7 +63,11 @@ class Asked:
     looked: Looked
     prediction: Prediction
     guesses: list[Float[Tensor, "_ d"]]  # of each hole
-    goals: Float[Tensor, "n d"]  # what is right at every place of the grid
+
+    @property
+    def goals(self) -> Float[Tensor, "n d"]:
+        """What is right at every place of the grid."""
+        return self.looked.right
 
 
 class Explorer:
@@ -100,7 +117,7 @@ class Explorer:
         """The same of views that are no stored input."""
         patches = self.modality.patchify(view.to(self.device)).blank()
         goals = self.objective.targets(patches) if isinstance(self.objective, JEPA) else None
-        return Looked(view, patches, goals, None if goals is None else norm(goals))
+        return Looked(view, patches, goals, None if goals is None else norm(goals), self.modality.registers)
 
     @property
     def jepa_model(self) -> JEPA:
@@ -122,7 +139,7 @@ class Explorer:
             raise ValueError(f"{self.folder.name} predicts pixels, not embeddings; choose a JEPA run")
         masks = asked.masks.map(lambda x: x.to(self.device))
         said = self.jepa_model.answer(looked.patches, masks, 0, looked.goals, looked.normed)
-        return Asked(looked, said, asked.of_each(said.guesses.float().cpu()), looked.normed[0, self.modality.registers :].cpu())
+        return Asked(looked, said, asked.of_each(said.guesses.float().cpu()))
 
     def jepa(
         self, name: str, targets: Sequence[Box], *, context: Box | None = None, mode: Mode = "strict", quick: bool = False
