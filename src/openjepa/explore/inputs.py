@@ -84,10 +84,14 @@ class Inputs:
             self.note = f"the run's data cannot be opened ({error})"
             if world is None:
                 return None
-            self.note += f"; shown is the made world {world}"
             size = "x".join(map(str, self.modality.size[-2:]))
             spec = {"images": f"?size={size}", "videos": f"?size={size}&frames={self.modality.size[0]}"}.get(self.modality.kind, "")
-            return open_dataset(f"world:{world}{spec}", self.modality, "off")[0]
+            try:
+                found = open_dataset(f"world:{world}{spec}", self.modality, "off")[0]
+            except ValueError:  # that world has no views so small or so short
+                return None
+            self.note += f"; shown is the made world {world}"
+            return found
 
     @cached_property
     def scenes(self) -> Motion | None:

@@ -30,7 +30,7 @@ from openjepa.explore.shelf import Shelf
 from openjepa.explore.worker import Worker, waited
 
 # each answers what its functions are marked with
-MODULES = ("runs_api", "inputs_api", "jepa_api", "mae_api", "dashboard", "comparing", "masks_api", "film", "sound_api", "live")
+MODULES = ("runs_api", "inputs_api", "jepa_api", "mae_api", "dashboard", "comparing", "masks_api", "film", "sound_api", "heads_api", "live")
 BASE = "/api/v1/"
 LARGEST_QUESTION = 2**20  # bytes of a JSON body
 PORT, TRIES = 8642, 20  # not Gradio's, TensorBoard's or Jupyter's

@@ -5,6 +5,14 @@ export type BankAsked = {
   step?: number | null;
 };
 
+export type Below = {
+  sha256: string;
+  same: boolean;
+  parameters: number;
+  trainable: number;
+  step: number;
+};
+
 export type Box = {
   at: number[];
   size: number[];
@@ -52,10 +60,63 @@ export type Edit = {
   shift: [number, number];
 };
 
+export type Failure = {
+  name: string;
+  truth: string;
+  guess: string;
+  input: string | null;
+};
+
 export type Grown = {
   have: number;
   want: number;
   full: boolean;
+};
+
+export type HeadAnswer = {
+  head: string;
+  parts: Record<string, unknown>[];
+  encoder: Below;
+  note: string;
+  have: number;
+  want: number;
+  timing: Record<string, number>;
+  python: string;
+};
+
+export type HeadAsked = {
+  run: string;
+  input: string;
+  head: string;
+  step?: number | null;
+};
+
+export type HeadShown = {
+  name: string;
+  kind: string;
+  question: string;
+  classes: number;
+  parameters: number;
+  step: number | null;
+  accuracy: number | null;
+  low: number | null;
+  high: number | null;
+  samples: number;
+  floors: Record<string, number>;
+  data: string;
+  test: string;
+  settings: Record<string, unknown>;
+  source: Record<string, unknown>;
+  created: string;
+  failures: Failure[];
+  own: boolean;
+  why: string;
+};
+
+export type Heads = {
+  heads: HeadShown[];
+  problems: string[];
+  fix: string;
 };
 
 export type Hit = {
