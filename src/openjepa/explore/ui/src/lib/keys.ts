@@ -20,9 +20,17 @@ const written = (event: KeyboardEvent): string => {
 const typing = (target: EventTarget | null): boolean =>
   target instanceof HTMLElement && (target.isContentEditable || /^(TEXTAREA|SELECT)$/.test(target.tagName) || (target instanceof HTMLInputElement && !/^(range|checkbox|radio|button|file)$/.test(target.type)));
 
+/** Keys that the element itself answers to: Space presses buttons, arrows move sliders and choices. */
+const own = (event: KeyboardEvent): boolean => {
+  if (!(event.target instanceof HTMLElement)) return false;
+  if (event.key === " ") return event.target.closest("button, summary, input, label") !== null;
+  return /^(Arrow|Home$|End$|Page)/.test(event.key) && event.target instanceof HTMLInputElement && /^(range|radio)$/.test(event.target.type);
+};
+
 /** Runs the shortcut of this key press, if there is one; `letters` off leaves single characters to the browser (WCAG 2.1.4). */
 export function pressed(event: KeyboardEvent, letters: boolean): void {
-  if (event.defaultPrevented || typing(event.target)) return;
+  // an open dialog has the keyboard for itself: Escape must close it
+  if (event.defaultPrevented || typing(event.target) || own(event) || document.querySelector("dialog[open]")) return;
   const name = written(event);
   if (!letters && name.length === 1) return;
   for (const entries of groups.values()) {
