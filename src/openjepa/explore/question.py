@@ -14,7 +14,7 @@ from openjepa.modalities.modality import Modality
 from openjepa.tokens import Masks
 
 Mode = Literal["strict", "peek"]
-MOST = 8  # holes
+MOST = 64  # holes: a mask drawn at random is as many boxes
 
 
 @dataclass(frozen=True)
