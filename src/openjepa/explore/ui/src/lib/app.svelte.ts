@@ -147,7 +147,9 @@ class App {
         this.inputs = { run: run.id, total: this.inputs.total + (rest.length === this.inputs.items.length ? 1 : 0), items: [added, ...rest] };
         this.chooseInput(added.id);
       } catch (error) {
-        this.say(error instanceof Problem ? `${file.name}: ${[error.detail || error.title, error.hint].filter(Boolean).join(". ")}` : String(error));
+        if (!(error instanceof Problem)) throw error;
+        const words = [error.detail || error.title, error.hint].filter(Boolean).join("; ");
+        this.say(words.startsWith(file.name) ? words : `${file.name}: ${words}`);
       } finally {
         this.uploading--;
       }
