@@ -1,5 +1,6 @@
 // What all panels share: runs, the run, its checkpoint, its inputs, and what is in the address.
 import { getArrays, getJSON, part, Problem, reach, upload as send, type NdArray } from "./api";
+import { store, stored } from "./memory";
 import { formatHash, parseHash, type Params } from "./route";
 import type { Capability, InputInfo, Meta, PanelId, RunInfo, ViewMeta } from "./types";
 
@@ -11,21 +12,6 @@ type Theme = "auto" | "light" | "dark";
 // these keys mean the same on every panel; all others belong to the panel on screen
 const SHARED = ["run", "ckpt", "in", "embed", "hide"];
 const PAGE = 48;
-
-const stored = (key: string): string | null => {
-  try {
-    return localStorage.getItem(`openjepa.${key}`);
-  } catch {
-    return null; // storage can be switched off
-  }
-};
-const store = (key: string, value: string): void => {
-  try {
-    localStorage.setItem(`openjepa.${key}`, value);
-  } catch {
-    /* then it lasts as long as the page */
-  }
-};
 
 /** The run to begin with: pictures that a model can be asked about, of the user's own runs if there are any. */
 function first(runs: RunInfo[]): RunInfo | null {
