@@ -56,9 +56,12 @@ def test_what_was_not_computed_says_so_with_the_command(page, site):
     assert page.get_by_text("openjepa explore", exact=True).count()
 
 
-def test_a_file_is_not_taken_and_the_page_says_why(page, site, runs):
+def test_it_takes_no_files_and_says_where_they_are_taken(page, site):
     opened(page, site, "#/jepa?run=blocks&in=data:1&tgt=0,1,2,2")
-    page.locator("input[type=file]").first.set_input_files(next((runs.parent / "photos").rglob("*.jpg")))
+    assert page.get_by_text("An export: what you see was computed beforehand").is_visible()
+    assert page.locator("input[type=file]").count() == 0
+    drop = "new DragEvent('drop', {dataTransfer: (() => { const d = new DataTransfer(); d.items.add(new File(['x'], 'a.png')); return d; })(), bubbles: true})"
+    page.evaluate(f"document.body.dispatchEvent({drop})")
     page.get_by_text("it takes no files").wait_for()
 
 
