@@ -139,10 +139,10 @@ def ledger(shelf: Shelf, asked: Query) -> Answer:
 
 
 def stored(inputs: Inputs) -> dict[str, int]:
-    """Rows of the run's own data by name; none where another world stands in for it."""
+    """Rows of the data by name. Those of a made world, which stands in for data that is gone, have names that no file has."""
     if inputs not in rows_of:
         data = inputs.dataset
-        rows_of[inputs] = {} if data is None or inputs.note else {data.name(row): row for row in reversed(range(len(data)))}
+        rows_of[inputs] = {} if data is None else {data.name(row): row for row in reversed(range(len(data)))}
     return rows_of[inputs]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.float64]
 DRAWN = 2000  # points of one curve from which on it is thinned
 OPEN = 32  # files whose columns stay in memory
-SEAL = 64  # bytes before the cursor that must not have changed
+SEAL = 4096  # bytes before the cursor that must not have changed
 LINES = 1000  # parsed at a time: json holds Python's lock, and others wait meanwhile
 
 
