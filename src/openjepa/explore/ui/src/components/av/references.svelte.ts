@@ -7,8 +7,8 @@ type Bank = { have: number; want: number; full: boolean };
 export class References {
   bank = $state.raw<Bank>({ have: 0, want: 0, full: false });
 
-  /** `wanted` is the run, or null; `more` is called after the first few and when all are there. */
-  constructor(wanted: () => string | null, more: () => unknown) {
+  /** `wanted` is the run, or null; `more` is called with their number after the first few and when all are there. */
+  constructor(wanted: () => string | null, more: (have: number) => unknown) {
     $effect(() => {
       const run = wanted();
       const [step] = [app.step, app.at];
@@ -21,7 +21,7 @@ export class References {
             full = meta.full;
             if (ended) return;
             this.bank = meta;
-            if (first || full) await more();
+            if (first || full) await more(meta.have);
           }
         } catch {
           // without them the strip shows dashes, and the next input tries again
