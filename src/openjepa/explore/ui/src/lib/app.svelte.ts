@@ -90,6 +90,9 @@ class App {
   turn(by: number): void {
     const { items } = this.inputs;
     const at = items.findIndex((item) => item.id === this.input);
+    const row = /^data:(\d+)$/.exec(this.input ?? "")?.[1];
+    // further down than the list was loaded
+    if (at < 0 && row !== undefined) return this.chooseInput(`data:${Math.max(0, Number(row) + by)}`);
     if (items.length) this.chooseInput(items[(at + by + items.length) % items.length].id);
   }
 

@@ -4,6 +4,9 @@ import { app } from "./app.svelte";
 
 export type AskState = "settled" | "loading" | "stale" | "problem";
 
+const LARGEST = 48e6; // bytes of answers kept per question: pictures weigh more than maps
+const weight = (answer: Answer<unknown>): number => Object.values(answer.tensors).reduce((sum, tensor) => sum + tensor.data.byteLength, 1000);
+
 /**
  * A question of a panel and its newest answer, which stays (stale) until the next one is there.
  *
@@ -21,6 +24,7 @@ export class Ask<M> {
   state = $state<AskState>("loading");
   problem = $state.raw<Problem | null>(null);
   #kept = new Map<string, Answer<M>>();
+  #bytes = 0;
   #sent = 0;
   #shown = 0;
   #last: { path: string; body: unknown } | null = null;
@@ -42,12 +46,24 @@ export class Ask<M> {
 
   keep(path: string, body: unknown, answer: Answer<M>): void {
     if (!this.remember) return;
-    this.#kept.set(Ask.key(path, body), answer);
+    const key = Ask.key(path, body);
+    this.#drop(key);
+    this.#kept.set(key, answer);
+    this.#bytes += weight(answer);
     // Maps are ordered by insertion: the first is the oldest
-    if (this.#kept.size > this.remember) this.#kept.delete(this.#kept.keys().next().value as string);
+    while (this.#kept.size > this.remember || (this.#bytes > LARGEST && this.#kept.size > 1)) this.#drop(this.#kept.keys().next().value as string);
   }
 
-  clearKept = (): void => this.#kept.clear();
+  #drop(key: string): void {
+    const old = this.#kept.get(key);
+    if (old) this.#bytes -= weight(old);
+    this.#kept.delete(key);
+  }
+
+  clearKept = (): void => {
+    this.#kept.clear();
+    this.#bytes = 0;
+  };
 
   /** Never rejects: what went wrong is in `problem`. */
   send(path: string, body: unknown): Promise<Answer<M> | null> {
