@@ -28,7 +28,7 @@ CONTEXT.set_forkserver_preload(["torch", "torch.utils.data", "pytest", "hypothes
 
 @dataclass(frozen=True)
 class Fault:
-    part: int  # of the library's outline: 1 skeleton, 2 models, 3 masks, ... 12 report, 13 other kinds of data, 14 weights of others; 0 the vocabulary and the whole
+    part: int  # of the library's outline: 1 skeleton, 2 models, 3 masks, ... 12 report, 13 other kinds of data, 14 weights of others, 15 the explorer; 0 the vocabulary and the whole
     name: str
     file: str  # below src/openjepa, or from the root with a leading /
     old: str  # occurs exactly once
@@ -129,6 +129,21 @@ FAULTS = [
     Fault(14, "files are opened with code in them", "interop/files.py", "weights_only=True, mmap=True", "weights_only=False, mmap=True", "interop/test_official.py"),
     Fault(14, "a start from other weights is forgotten", "train.py", "checkpoint.load_start(objective, self.run.init)", "pass", "interop/test_start.py"),
     Fault(14, "a frame sees the next one", "models/dynamics.py", "frame[:, None] >= frame", "frame[:, None] >= frame - 1", "models/test_dynamics.py"),
+    # 15 the explorer
+    Fault(15, "the context of a strict question holds what is asked", "explore/question.py", 'if mode == "strict":', "if False:", "explore/test_question.py explore/test_prediction.py"),
+    Fault(15, "a union asks twice for what two holes share", "explore/question.py", "blocks, valid = torch.cat(holes).unique()[None, None], None", "blocks, valid = torch.cat(holes)[None, None], None", "explore/test_question.py"),
+    Fault(15, "the energy is not in the units of the loss", "explore/prediction.py", 'distances(guess, goals[hole], jepa.config.loss)', 'distances(guess, goals[hole], "l2")', "explore/test_prediction.py"),
+    Fault(15, "references have seen the hole", "explore/prediction.py", "targets(patches.take(shown))", "targets(patches)[:, shown[0]]", "explore/test_prediction.py"),
+    Fault(15, "an input is its own neighbour", "explore/bank.py", "if other != name]", "]", "explore/test_prediction.py explore/test_sketches.py"),
+    Fault(15, "colours are not in standard deviations", "explore/axes.py", "return (x - self.mean) @ self.vectors / self.std", "return (x - self.mean) @ self.vectors", "explore/test_prediction.py"),
+    Fault(15, "a larger share hides other patches", "explore/mae.py", "return torch.randperm(n, generator=generator)", "return torch.randperm(n)", "explore/test_mae.py"),
+    Fault(15, "content moves the pixels more than noise does", "explore/noise.py", "content = content * (noises", "content = 2 * content * (noises", "explore/test_sketches.py"),
+    Fault(15, "the sketch is judged on what it was fitted to", "explore/sketch.py", "goals[~judge].flatten(0, 1), patches[~judge].flatten(0, 1)", "goals.flatten(0, 1), patches.flatten(0, 1)", "explore/test_sketches.py"),
+    Fault(15, "a foreign name is let in", "explore/door.py", "host not in (*LOOPBACK, *self.names)", "not host", "explore/test_server.py"),
+    Fault(15, "a page of another site may ask", "explore/door.py", "if origin is not None and", "if False and origin is not None and", "explore/test_server.py"),
+    Fault(15, "an old question is answered all the same", "explore/worker.py", "if self.stale(who, number):", "if False:", "explore/test_server.py"),
+    Fault(15, "Nagle's delay", "explore/server.py", "socket.SOCK_STREAM, socket.IPPROTO_TCP", "socket.SOCK_STREAM", "explore/test_server.py"),
+    Fault(15, "the page's types are not the server's", "explore/prediction.py", "    copy: float | None", "    copied: float | None", "explore/test_schema.py"),
 ]
 # fmt: on
 
@@ -138,7 +153,7 @@ def tree(to: Path) -> Path:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__", "node_modules", "static"))
         else:
             shutil.copy(source, to / name)
     return to

@@ -20,5 +20,5 @@ def test_a_fault_can_be_planted(fault: Fault):
 
 
 def test_every_part_has_a_fault_and_every_fault_a_name():
-    assert {fault.part for fault in FAULTS} == set(range(15))
+    assert {fault.part for fault in FAULTS} == set(range(16))
     assert len({fault.name for fault in FAULTS}) == len(FAULTS)

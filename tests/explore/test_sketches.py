@@ -49,7 +49,8 @@ def test_a_ridge_that_can_read_everything_says_so():
     g = torch.Generator().manual_seed(0)
     x = torch.randn(40, 6, 8, generator=g)
     assert Ridge.fit(x, x @ torch.randn(8, 5, generator=g)).r2 > 0.99
-    assert Ridge.fit(x, torch.randn(40, 6, 5, generator=g)).r2 < 0.2
+    many = torch.randn(12, 6, 64, generator=g)  # nearly as many features as tokens: what was fitted would look explained
+    assert Ridge.fit(many, torch.randn(12, 6, 5, generator=g)).r2 < 0
 
 
 def test_a_sketch_changes_hidden_patches_alone(blocks):

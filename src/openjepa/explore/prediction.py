@@ -126,9 +126,8 @@ def referenced(explorer: "Explorer", looked: "Looked", asked: Question, quick: b
         return found
     patches = looked.patches
     shown = asked.masks.context.to(explorer.device)
-    mixed = explorer.jepa_model.targets(
-        patches.take(shown)
-    )  # the target encoder on the visible tokens only: it has not seen the hole through attention
+    # by the target encoder on the visible tokens only: it has not seen the hole through attention
+    mixed = explorer.jepa_model.targets(patches.take(shown))
     visible = norm(mixed)[0, registers:].cpu()
     everywhere = patches.positions[0, registers:].cpu()
     near = torch.cdist(everywhere, everywhere[asked.context]).argmin(1)
