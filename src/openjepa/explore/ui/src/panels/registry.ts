@@ -38,8 +38,15 @@ const ALL: (Omit<Panel, "load"> & { file: string })[] = [
       { text: "Compare target and guess in colours", params: { view: "colours", mode: "strict" } },
     ],
   },
-  { id: "video", file: "Video", title: "Video: what happens behind the tube", claim: "Hide a tube; the model must know what went on inside.", tries: [] },
-  { id: "audio", file: "Audio", title: "Sound: a hole in the spectrogram", claim: "The same hole in a spectrogram; hear what the encoder was given.", tries: [] },
+  { id: "video", file: "Video", title: "Video: what happens behind the tube", claim: "Hide a tube; the model must know what went on inside.", tries: [
+    { text: "Hide the future: how far ahead is the guess any good?", params: { hide: "future", view: "skill" } },
+    { text: "Let left and right change places: where does the energy rise?", params: { hide: "next", edit: "teleport" } },
+    { text: "Turn time around: does it notice?", params: { hide: "next", edit: "reverse" } },
+  ] },
+  { id: "audio", file: "Audio", title: "Sound: a hole in the spectrogram", claim: "The same hole in a spectrogram; hear what the encoder was given.", tries: [
+    { text: "Take out a moment: what is predicted from before and after?", params: { mask: "2,0,2,99", view: "skill" } },
+    { text: "Where else would the guess fit?", params: { view: "landscape" } },
+  ] },
   { id: "heads", file: "Heads", title: "One encoder, many heads", claim: "Every head reads the same frozen features; nothing below them changes.", tries: [] },
   { id: "masks", file: "Masks", title: "Masks", claim: "What this run hides while it trains, drawn by its own sampler.", tries: [] },
 ];
