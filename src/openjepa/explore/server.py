@@ -259,6 +259,7 @@ def serve(
     loopback = host in ("127.0.0.1", "localhost", "::1")
     place = Place(host, sock.getsockname()[1], "" if loopback else secrets.token_urlsafe(24))
     app = build(shelf, Door(place.token, tuple(allow_hosts)))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
+    # critical: what goes wrong in an answer is printed by as_problem; beside that uvicorn tells of answers cut short by Ctrl-C, at length
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=1))
     ready(place)
     server.run([sock])
