@@ -120,8 +120,8 @@ def drag(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     run = random_vit(folder / "vit")
     found: dict[str, Any] = {}
     with serving(str(run), "--threads", str(options.threads), cwd=folder) as server, browser() as page:
-        opened(page, f"{server.url}#/jepa?tgt=5,5,4,4")
         fill_bank(server, "vit")
+        opened(page, f"{server.url}#/jepa?tgt=5,5,4,4")
         page.evaluate("performance.clearMeasures()")
         move(page, options.drags)
         steps = sorted(page.evaluate(STEPS))
