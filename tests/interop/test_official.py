@@ -189,11 +189,74 @@ def test_an_action_conditioned_checkpoint_computes_golden_a4(tmp_path):
         load_dynamics(taken(tmp_path, "ijepa").path)
 
 
-def test_a_2_1_checkpoint_is_named(tmp_path):
-    saved = theirs.checkpoint("vjepa2")
-    saved["encoder"]["module.backbone.norms_block.0.weight"] = torch.ones(48)
-    torch.save(saved, tmp_path / "21.pt")
-    refused(tmp_path / "21.pt", tmp_path / "out", match=r"V-JEPA 2\.1")
+def of_2_1(dim=48):
+    """V-JEPA 2.1's names (recipes 3.11): a norm per level, what is added to all tokens of a video, patches of single images."""
+    shapes = {name: shape for name, shape in theirs.encoder_shapes(dim, 2, (2, 16, 16)).items() if not name.startswith("norm.")}
+    shapes |= {f"norms_block.{level}.{kind}": (dim,) for level in range(4) for kind in ("weight", "bias")}
+    shapes |= {"patch_embed_img.proj.weight": (dim, 3, 1, 16, 16), "patch_embed_img.proj.bias": (dim,)}
+    return theirs.filled(shapes | {"video_mod_embed": (1, 1, dim), "img_mod_embed": (1, 1, dim)})
+
+
+def slow_2_1(state, video, heads=3):
+    """Its encoder by loops and plain rotations of pairs; rows and columns of a 4 x 4 grid are stretched to those of 16 x 16."""
+    x = F.conv3d(video, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=(2, 16, 16))
+    grid, dim = x.shape[2:], x.shape[1]
+    x = x.flatten(2).transpose(1, 2) + state["video_mod_embed"]
+    places = torch.cartesian_prod(*(torch.arange(g).double() for g in grid)) * torch.tensor([1.0, 15 / 3, 15 / 3]).double()
+    width = dim // heads
+    each = 2 * (width // 3 // 2)
+
+    def turned(v):
+        v = v.clone().double()
+        for n in range(v.shape[2]):
+            for axis in range(3):
+                for k in range(each // 2):
+                    angle = places[n, axis] * 10_000.0 ** (-k / (each // 2))
+                    at = axis * each + 2 * k
+                    a, b = v[:, :, n, at].clone(), v[:, :, n, at + 1].clone()
+                    v[:, :, n, at], v[:, :, n, at + 1] = a * angle.cos() - b * angle.sin(), b * angle.cos() + a * angle.sin()
+        return v.float()
+
+    for i in range(2):
+        part = {name.removeprefix(f"blocks.{i}."): value for name, value in state.items() if name.startswith(f"blocks.{i}.")}
+        y = F.layer_norm(x, (dim,), part["norm1.weight"], part["norm1.bias"], 1e-6)
+        q, k, v = F.linear(y, part["attn.qkv.weight"], part["attn.qkv.bias"]).unflatten(-1, (3, heads, width)).permute(2, 0, 3, 1, 4)
+        y = F.scaled_dot_product_attention(turned(q), turned(k), v).transpose(1, 2).flatten(2)
+        x = x + F.linear(y, part["attn.proj.weight"], part["attn.proj.bias"])
+        y = F.layer_norm(x, (dim,), part["norm2.weight"], part["norm2.bias"], 1e-6)
+        y = F.gelu(F.linear(y, part["mlp.fc1.weight"], part["mlp.fc1.bias"]))
+        x = x + F.linear(y, part["mlp.fc2.weight"], part["mlp.fc2.bias"])
+    return F.layer_norm(x, (dim,), state["norms_block.3.weight"], state["norms_block.3.bias"], 1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("key", ["target_encoder", "ema_encoder"])
+def test_the_encoder_of_2_1_computes_what_its_paper_says(tmp_path, key):
+    state = of_2_1()
+    torch.save(
+        {key: {f"module.backbone.{name}": value for name, value in state.items()}, "predictor": {"module.x": torch.ones(1)}},
+        tmp_path / "21.pt",
+    )
+    found = convert(tmp_path / "21.pt", tmp_path / "b", asked=Asked(heads=3, size=(64, 64), frames=4), recipe=recipes.load)
+    assert found.family == "vjepa2.1" and "predictor are not" in " ".join(found.notes)
+    unused = found.report["unused"]
+    assert len(unused) == 9 and all("inner level" in why or "single images" in why for why in unused.values())
+    frozen = load_encoder(found.path)
+    clip = torch.randint(0, 256, (2, 3, 4, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    wanted = slow_2_1(state, frozen.modality.prepare(clip))
+    assert torch.allclose(frozen.encode(clip).tokens, wanted, atol=1e-5)
+    with pytest.raises(ValueError, match="interleaved"):
+        convert(found.path, tmp_path / "hf", to="hf", recipe=recipes.load)
+
+
+def test_2_1_keeps_the_distances_of_its_training_at_384(tmp_path):
+    """The published size, without being told: 24 places a side, on which 23 steps are as long as 15."""
+    torch.save({"target_encoder": of_2_1()}, tmp_path / "21.pt")
+    found = convert(tmp_path / "21.pt", tmp_path / "b", asked=Asked(heads=3), recipe=recipes.load)
+    frozen = load_encoder(found.path)
+    assert frozen.modality.size[1:] == (384, 384)
+    assert frozen.encoder.config.rope_stretch == pytest.approx(15 / 23)
+    refused(tmp_path / "21.pt", tmp_path / "c", Asked(heads=3, size=(64, 128)), match="square")
 
 
 def test_a_file_cut_short_or_of_no_kind_is_refused(tmp_path):

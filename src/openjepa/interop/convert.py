@@ -30,7 +30,14 @@ from openjepa.probes.heads import FOLDER, Head
 from openjepa.probes.keep import encoder_of
 from openjepa.run import Run
 
-RECIPES = {"ijepa": "image.ijepa", "vjepa": "video.vjepa", "vjepa2": "video.vjepa2", "vjepa2-ac": "video.vjepa2", "mae": "image.mae"}
+RECIPES = {
+    "ijepa": "image.ijepa",
+    "vjepa": "video.vjepa",
+    "vjepa2": "video.vjepa2",
+    "vjepa2.1": "video.vjepa2",
+    "vjepa2-ac": "video.vjepa2",
+    "mae": "image.mae",
+}
 TARGETS = ("bundle", "hf", "official", "onnx", "torch-export")
 
 
@@ -117,7 +124,11 @@ def taken_in(source: Path, held: Held, out: Path, recipe: Callable[[str], Run], 
         notes.append(
             "this is the context encoder; the papers evaluate the target encoder, which the file does not hold or was not asked for"
         )
-    if held.dynamics is not None:
+    if family == "vjepa2.1":
+        notes.append(
+            "its encoder of videos is taken, with the norm of the last level; its patches of single images and its predictor are not"
+        )
+    elif held.dynamics is not None:
         notes.append("its action-conditioned predictor is beside the encoder: openjepa.interop.load.load_dynamics opens it")
     elif held.objective is None:
         notes.append("there is no predictor in it: the encoder can be used and probed, not trained on")

@@ -24,8 +24,10 @@ LICENCES = {
     "vjepa": NON_COMMERCIAL,
     "vjepa2": "MIT (V-JEPA 2's repository; see the model card of the file)",
     "vjepa2-ac": "MIT (V-JEPA 2's repository; see the model card of the file)",
+    "vjepa2.1": "MIT (V-JEPA 2's repository; see the model card of the file)",
     "mae": NON_COMMERCIAL,
 }
+TRAINED_2_1 = 256  # pixels of the views whose distances V-JEPA 2.1 keeps
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Asked:
 class Architecture:
     """Everything that building takes, but for weights."""
 
-    family: str  # ijepa, vjepa, vjepa2, vjepa2-ac or mae
+    family: str  # ijepa, vjepa, vjepa2, vjepa2.1, vjepa2-ac or mae
     layout: str  # key of LAYOUTS
     encoder: EncoderConfig
     predictor: PredictorConfig | None  # or decoder
@@ -69,8 +71,8 @@ def family_of(parts: Mapping[str, Mapping[str, Tensor]], asked: Asked) -> str:
         )
     predictor = parts.get("predictor", {})
     if any(name.startswith("norms_block") for name in encoder):
-        raise ValueError("this is a V-JEPA 2.1 checkpoint, with a norm per level; it cannot be held yet: V-JEPA 2 can")
-    if "cls_token" in encoder:
+        found = "vjepa2.1"
+    elif "cls_token" in encoder:
         found = "mae"
     elif any(name.startswith("action_encoder") for name in predictor):
         found = "vjepa2-ac"
@@ -96,6 +98,8 @@ def architecture(family: str, parts: Mapping[str, Mapping[str, Tensor]], asked: 
     if family == "vjepa2-ac":
         encoder_alone = architecture("vjepa2", {"encoder": parts["encoder"]}, asked)
         return replace(encoder_alone, family=family, dynamics=dynamics_of(parts["predictor"], encoder_alone, asked))
+    if family == "vjepa2.1":
+        return of_2_1(parts["encoder"], asked)
     tensors, predictor = parts["encoder"], parts.get("predictor", {})
     kernel = tensors["patch_embed.proj.weight"]
     width, channels, *patch = kernel.shape
@@ -132,6 +136,19 @@ def architecture(family: str, parts: Mapping[str, Mapping[str, Tensor]], asked: 
     check_heads(width, heads, "--heads")
     layout = "vjepa" if family == "vjepa2" else family
     return Architecture(family, layout, encoder, inner, masks, channels, size, tuple(patch))
+
+
+def of_2_1(tensors: Mapping[str, Tensor], asked: Asked) -> Architecture:
+    """V-JEPA 2.1's encoder: V-JEPA 2's with rotations that are some, and distances of a 256-pixel view on larger ones (recipes 3.11)."""
+    size = asked.size or (384, 384)
+    found = architecture("vjepa2", {"encoder": tensors}, replace(asked, family=None, size=size))
+    places = {s // p for s, p in zip(found.size[-2:], found.patch[-2:], strict=True)}
+    if len(places) > 1:
+        raise ValueError(f"size is {size}; V-JEPA 2.1 stretches its positions to those of a square view: give a square --size")
+    (side,) = places
+    trained = TRAINED_2_1 // found.patch[-1]
+    encoder = replace(found.encoder, rope_style="interleaved", rope_stretch=(trained - 1) / (side - 1) if side > 1 else 1.0)
+    return replace(found, family="vjepa2.1", encoder=encoder)
 
 
 def dynamics_of(tensors: Mapping[str, Tensor], arch: Architecture, asked: Asked) -> DynamicsConfig:

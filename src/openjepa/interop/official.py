@@ -16,7 +16,11 @@ from openjepa.objectives.jepa import JEPA
 from openjepa.objectives.mae import MAE
 from openjepa.objectives.objective import Objective
 
-NOT_NEEDED = dict.fromkeys(("pos_embed", "predictor_pos_embed"), "position table, computed instead")
+LEVELS = dict.fromkeys((f"norms_block.{i}.{kind}" for i in range(3) for kind in ("weight", "bias")), "norm of an inner level of V-JEPA 2.1")
+IMAGES = dict.fromkeys(
+    ("patch_embed_img.proj.weight", "patch_embed_img.proj.bias", "img_mod_embed"), "V-JEPA 2.1's patches of single images"
+)
+NOT_NEEDED = dict.fromkeys(("pos_embed", "predictor_pos_embed"), "position table, computed instead") | LEVELS | IMAGES
 NOT_NEEDED_MAE = dict.fromkeys(("pos_embed", "decoder_pos_embed"), "position table, computed instead")
 
 
@@ -28,9 +32,24 @@ def read(path: Path, asked: Asked) -> Held:
         **({"predictor": parts["predictor"]} if "predictor" in parts else {}),
     }
     family = family_of(present, asked)
+    if family == "vjepa2.1":
+        parts = {name: one_level(inside) for name, inside in parts.items() if name != "predictor"}
+        present = {"encoder": parts.get("encoder", parts.get("target_encoder", {}))}
     arch = architecture(family, present, asked)
     check_tables(arch, parts)
     return hold(str(path), arch, parts, asked, NOT_NEEDED_MAE if family == "mae" else NOT_NEEDED)
+
+
+def one_level(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """V-JEPA 2.1's encoder of videos as one of V-JEPA 2: the norm of the last level is the norm, and what it adds to every token of a video
+    is part of the bias of the patches. The rest, for images and inner levels, keeps its name and is told as not needed."""
+    levels = [int(name.split(".")[1]) for name in tensors if name.startswith("norms_block.") and name.endswith(".weight")]
+    last = f"norms_block.{max(levels)}."
+    found = Renamed(tensors, lambda name: f"norm.{name.removeprefix(last)}" if name.startswith(last) else name)
+    if "video_mod_embed" not in tensors:
+        return found
+    added = {"patch_embed.proj.bias": tensors["patch_embed.proj.bias"].float() + tensors["video_mod_embed"].float().flatten()}
+    return {name: added.get(name, found[name]) for name in found if name != "video_mod_embed"}
 
 
 def check_tables(arch: Architecture, parts: Mapping[str, Mapping[str, Tensor]]) -> None:
@@ -50,6 +69,8 @@ def parts_of(path: Path) -> dict[str, Mapping[str, Tensor]]:
     if "model" in whole and isinstance(whole["model"], dict):  # MAE
         whole = whole["model"]
     if any(isinstance(value, dict) for value in whole.values()):
+        if "ema_encoder" in whole:  # V-JEPA 2.1, distilled
+            whole = {**{name: value for name, value in whole.items() if name != "ema_encoder"}, "target_encoder": whole["ema_encoder"]}
         parts = {name: unwrapped(tensors(value)) for name, value in whole.items() if name in ("encoder", "target_encoder", "predictor")}
         if not parts.keys() & {"encoder", "target_encoder"}:
             raise ValueError(f"{path} holds {', '.join(map(str, list(whole)[:6]))}; encoder, target_encoder or model is wanted")

@@ -25,6 +25,7 @@ class EncoderConfig:
     position_scale: float = 1.0  # multiplies the position code before it is added to the patch embedding
     position_order: Order = "column-first"  # of the axes in the added code
     rope_style: Style = "interleaved"  # official: the angles of V-JEPA 2's released weights, see models/rope.py
+    rope_stretch: float = 1.0  # rows and columns count so much before they turn; under 1 in V-JEPA 2.1 on more places than 16 x 16
     init_std: float | None = 0.02  # of linear weights; None: Xavier-uniform, as MAE
     init_rescale: bool = False  # divide residual branches by sqrt(2 layer); I-JEPA's training undoes it
     norm_eps: float = 1e-6  # of every layer norm
@@ -93,7 +94,7 @@ class Encoder(nn.Module):
             x = x.float()
         rope, keys = None, attended(patches.valid)
         if self.config.position == "rope":
-            rope = rotations(patches.positions, self.dim // self.config.heads, self.config.rope_style)
+            rope = rotations(patches.positions, self.dim // self.config.heads, self.config.rope_style, self.config.rope_stretch)
         else:
             code = sincos(patches.positions, self.dim, self.config.position_order)
             x = x + (self.config.position_scale * code).to(x.dtype)

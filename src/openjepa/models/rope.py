@@ -12,14 +12,16 @@ from torch import Tensor
 Style = Literal["interleaved", "official"]
 
 
-def rotations(positions: Float32[Tensor, "b n axes"], head_dim: int, style: Style = "interleaved") -> Float32[Tensor, "2 b 1 n r"]:
+def rotations(
+    positions: Float32[Tensor, "b n axes"], head_dim: int, style: Style = "interleaved", stretch: float = 1.0
+) -> Float32[Tensor, "2 b 1 n r"]:
     """Cosine and sine for every token and every rotated number of a head, broadcasting over heads.
 
     Each axis turns 2 floor(floor(head_dim / axes) / 2) numbers, first axis first; what is left at the
     end of a head stays as it is. Neighbours (2k, 2k + 1) are a pair, turned by position x w_k with
     w_k = 10000^(-k / pairs). "official" are the angles of V-JEPA 2's released weights: there they run
     0, 1, ..., pairs - 1, 0, 1, ... over the numbers, so that the two of a pair get different angles and
-    it is no rotation. ValueError where a head is too narrow to have one pair per axis.
+    it is no rotation. `stretch` multiplies rows and columns, the last two axes, before that. ValueError where a head is too narrow to have one pair per axis.
     """
     axes = positions.shape[-1]
     pairs = head_dim // axes // 2
@@ -27,6 +29,8 @@ def rotations(positions: Float32[Tensor, "b n axes"], head_dim: int, style: Styl
         raise ValueError(
             f"heads of width {head_dim} are too narrow for rope on {axes} axes; use fewer heads so that each has {2 * axes} or more"
         )
+    if stretch != 1:
+        positions = positions * positions.new_tensor([1.0] * (axes - 2) + [stretch] * min(2, axes))
     frequency = 10_000.0 ** -(torch.arange(pairs, dtype=torch.float64) / pairs)
     angle = positions[..., None] * frequency.to(positions)
     angle = angle.repeat_interleave(2, -1) if style == "interleaved" else torch.cat([angle, angle], -1)
