@@ -46,7 +46,8 @@ def test_commands_that_take_too_long_parse(line: str, tmp_path: Path, monkeypatc
     main(shlex.split(line)[1:])
     said = capsys.readouterr().err
     assert (
-        re.search(r"error: (no folder or tar|no folder runs|no run folder|no file or folder|--modality .*No module named 'mysensor')", said) or not said
+        re.search(r"error: (no folder or tar|no folder runs|no run folder|no file or folder|--modality .*No module named 'mysensor')", said)
+        or not said
     ), said
 
 
