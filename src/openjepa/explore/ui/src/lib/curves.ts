@@ -51,7 +51,8 @@ export function smooth(y: (Value | undefined)[], weight: number, paired = 0): (V
 
 /** All pieces over one ascending x, as the chart wants them. */
 export function join(pieces: Piece[]): { x: number[]; ys: (Value | undefined)[][] } {
-  const x = Float64Array.from(new Set(pieces.flatMap((piece) => piece.x))).sort();
+  const all = Float64Array.from([...new Set(pieces.map((piece) => piece.x))].flat()).sort();
+  const x = all.filter((value, i) => i === 0 || value !== all[i - 1]);
   const ys = pieces.map((piece) => {
     const y = new Array<Value | undefined>(x.length).fill(undefined);
     let at = 0;
