@@ -34,7 +34,7 @@ MAY = {
     "interop": {*RUN, "frozen", "checkpoint", "probes"},
     "recipes": RUN,
     "runs": set(),
-    "explore": {*RUN, "runs", "data", "engine", "metrics", "frozen", "checkpoint", "interop", "probes"},  # files alone: never train
+    "explore": {*RUN, "runs", "data", "engine", "metrics", "health", "frozen", "checkpoint", "interop", "probes", "report"},  # files: never train
 }
 FREE = {"cli", "__init__", "__main__"}
 
