@@ -15,9 +15,10 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 
 UI := src/openjepa/explore/ui
 PAGE := src/openjepa/explore/static/index.html
+MODULES := $(UI)/node_modules/.package-lock.json
 UI_SOURCES := $(shell find $(UI) -name node_modules -prune -o -type f -print 2>/dev/null)
 # Tests of the page need it; where there is no npm they skip, unless they are required
-NPM := $(or $(shell command -v npm),$(filter 1,$(OPENJEPA_REQUIRE_UI)))
+NPM := $(or $(shell sh -c 'command -v npm'),$(filter 1,$(OPENJEPA_REQUIRE_UI)))
 
 .PHONY: setup quickstart ui test lint clean
 
@@ -47,19 +48,22 @@ quickstart: $(READY)
 
 ui: $(PAGE)
 
-$(PAGE): $(UI_SOURCES)
-	@command -v npm >/dev/null || { echo "no npm: install Node 20.19 or newer to compile the explorer's page"; exit 1; }
-	cd $(UI) && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund; }
+$(PAGE): $(UI_SOURCES) $(MODULES)
 	cd $(UI) && npm run build
 
+$(MODULES): $(UI)/package-lock.json
+	@command -v npm >/dev/null || { echo "no npm: install Node 20.19 or newer to compile the explorer's page"; exit 1; }
+	cd $(UI) && npm ci --ignore-scripts --no-audit --no-fund
+
 test: $(READY_TO_TEST) $(if $(NPM),ui)
-	$(if $(NPM),cd $(UI) && npm test)
+	$(if $(NPM),cd $(UI) && npm test && npm run size)
 	$(BIN)/python -m pytest
 
-lint: $(READY_TO_TEST)
+lint: $(READY_TO_TEST) $(if $(NPM),$(MODULES))
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(if $(NPM),cd $(UI) && npm run check)
 
 clean:
 	rm -rf $(VENV) build dist $(dir $(PAGE)) $(UI)/node_modules
