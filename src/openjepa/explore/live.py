@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from openjepa.explore.routes import Answer, Query, get, post
 from openjepa.explore.shelf import Shelf
+from openjepa.explore.training import Status
+
+ANSWERS = (Status,)  # defined elsewhere; the page needs its type, too
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,10 @@ def text() -> str:
 
 
 def defined() -> Iterator[type]:
-    """Dataclasses of the modules that answer."""
+    """Dataclasses of the modules that answer, and those of other modules that they name as ANSWERS."""
     for name in MODULES:
         module = import_module(f"openjepa.explore.{name}")
+        yield from getattr(module, "ANSWERS", ())
         yield from (kind for kind in vars(module).values() if is_dataclass(kind) and getattr(kind, "__module__", "") == module.__name__)  # type: ignore[misc]
 
 

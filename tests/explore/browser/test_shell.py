@@ -257,3 +257,24 @@ def test_the_heap_does_not_grow_while_dragging(page, everything):
 
     before = moved(60)
     assert moved(300) < before + 10
+
+
+def test_training_live_is_watched_and_stopped(page, runs):
+    """From the button to curves of a run that was not there, and a checkpoint when it is stopped."""
+    served = serve([runs])
+    try:
+        opened(page, served.url, PANELS["jepa"])
+        page.get_by_test_id("live-start").click()
+        page.wait_for_function("() => parseInt(document.querySelector('[data-testid=live-step]')?.textContent) >= 10", timeout=120_000)
+        page.get_by_role("button", name="Watch it").click()
+        page.wait_for_function("() => location.hash.startsWith('#/run?') && location.hash.includes('live')")
+        settled(page)
+        page.get_by_test_id("chart").first.wait_for()
+        page.get_by_test_id("live-stop").click()
+        page.wait_for_function(
+            "() => ['interrupted', 'finished'].includes(document.querySelector('[data-testid=live]').dataset.state)", timeout=60_000
+        )
+        shot(page, "live")
+        assert served.shelf.live.status().state in ("interrupted", "finished")
+    finally:
+        served.stop()

@@ -331,6 +331,14 @@ export type Skills = {
   inpaint: number | null;
 };
 
+export type Status = {
+  run: string | null;
+  state: string;
+  step: number;
+  steps: number;
+  log: string[];
+};
+
 export type SurpriseAsked = {
   run: string;
   input: string;
