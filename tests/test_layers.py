@@ -34,7 +34,19 @@ MAY = {
     "interop": {*RUN, "frozen", "checkpoint", "probes"},
     "recipes": RUN,
     "runs": set(),
-    "explore": {*RUN, "runs", "data", "engine", "metrics", "health", "frozen", "checkpoint", "interop", "probes", "report"},  # files: never train
+    "explore": {
+        *RUN,
+        "runs",
+        "data",
+        "engine",
+        "metrics",
+        "health",
+        "frozen",
+        "checkpoint",
+        "interop",
+        "probes",
+        "report",
+    },  # files: never train
 }
 FREE = {"cli", "__init__", "__main__"}
 
