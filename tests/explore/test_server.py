@@ -3,6 +3,7 @@
 import io
 import json
 import shlex
+import shutil
 import socket
 import struct
 import threading
@@ -15,6 +16,7 @@ from PIL import Image as Picture
 from safetensors.torch import load
 from starlette.testclient import TestClient
 
+from openjepa.checkpoint import load_encoder
 from openjepa.cli.main import main
 from openjepa.explore import server
 from openjepa.explore.door import COOKIE, Door
@@ -45,11 +47,12 @@ def fill(client):
         pass
 
 
-def test_the_runs_and_what_each_can_show(client, capsys):
+def test_the_runs_and_what_each_can_show(client, runs, capsys):
     found = {run["id"]: run for run in client.get("runs").json()["runs"]}
     assert set(found) == {"blocks", "deep~union", "pixels"}
     blocks = found["blocks"]
     assert (blocks["objective"], blocks["grid"], blocks["checkpoints"], blocks["pair"]) == ("JEPA", [4, 6], [5, 10], "pixels")
+    assert blocks["params"] == sum(p.numel() for p in load_encoder(runs / "blocks").encoder.state_dict().values())
     assert blocks["screen"] == {"x": 1, "y": 0, "t": None, "up": False}
     can = {c["panel"]: c for c in blocks["capabilities"]}
     assert can["jepa"]["ok"] and not can["video"]["ok"] and "images" in can["video"]["why"]
@@ -272,6 +275,19 @@ def test_a_mistake_of_ours_ends_one_request_and_nothing_else(client, monkeypatch
     assert "Traceback" in capsys.readouterr().err
     monkeypatch.undo()
     assert client.post("jepa/predict", json=ASKED).status_code == 200
+
+
+def test_a_run_replaced_by_another_of_its_name_is_opened_anew(runs, tmp_path):
+    """Its weights and its inputs: nothing of the old one is shown."""
+    shutil.copytree(runs / "blocks", tmp_path / "a")
+    with TestClient(server.build(Shelf([tmp_path], bundled=False), Door()), base_url="http://127.0.0.1/api/v1/") as client:
+        before = meta(client.post("jepa/predict", json=ASKED | {"run": "a"}))["loss"]
+        shutil.rmtree(tmp_path / "a")
+        assert client.post("jepa/predict", json=ASKED | {"run": "a"}).status_code == 404
+        shutil.copytree(runs / "deep/union", tmp_path / "a")
+        info = json.loads((tmp_path / "a/run.json").read_text())
+        (tmp_path / "a/run.json").write_text(json.dumps(info | {"created": "later"}))
+        assert meta(client.post("jepa/predict", json=ASKED | {"run": "a"}))["loss"] != before
 
 
 def test_gradients_are_off_in_the_worker():

@@ -1,9 +1,12 @@
 """What there is to look at: the session, the runs, and what each of them can show."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -64,6 +67,7 @@ class RunInfo:
     knn: float | None
     updated: str | None
     checkpoints: tuple[int, ...]
+    params: int | None  # of the encoder that is exported
     grid: tuple[int, ...]
     size: tuple[int, ...]
     patch: tuple[int, ...]
@@ -144,6 +148,7 @@ def info(shelf: Shelf, listed: Listed) -> RunInfo:
         raise ValueError("run.json is missing or not readable; it is being written, or was damaged")
     if "parsed" not in said:
         said["parsed"] = from_dict(data)
+        said["params"] = weights(listed.folder / f"checkpoints/{max(said['checkpoints'], default=0):08d}/encoder.safetensors")
     run: Run = said["parsed"]
     modality, objective = run.modality, run.objective
     jepa = isinstance(objective, JEPAConfig)
@@ -161,6 +166,7 @@ def info(shelf: Shelf, listed: Listed) -> RunInfo:
         knn=said["knn"],
         updated=said["updated"],
         checkpoints=tuple(said["checkpoints"]),
+        params=said["params"],
         grid=modality.grid if modality.kind in DRAWN else (),
         size=tuple(modality.size),
         patch=tuple(getattr(modality, "patch", ())),
@@ -171,6 +177,16 @@ def info(shelf: Shelf, listed: Listed) -> RunInfo:
         bundled=listed.bundled,
         probe=said["probe"],
     )
+
+
+def weights(file: Path) -> int | None:
+    """How many numbers a safetensors file holds, by its header alone; None where there is none."""
+    try:
+        with open(file, "rb") as opened:
+            header: dict[str, Any] = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    except (OSError, ValueError):
+        return None
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
 def screen(kind: str, axes: int) -> Screen:

@@ -40,8 +40,8 @@ class Shelf:
     threads: int = 1  # of the models' thread
     uploads: Uploads = field(default_factory=Uploads)
     extra: dict[str, Path] = field(default_factory=dict)  # runs made in this session
-    explorers: "OrderedDict[tuple[str, int], Explorer]" = field(default_factory=OrderedDict)
-    inputs: dict[str, Inputs] = field(default_factory=dict)
+    explorers: "OrderedDict[tuple[Any, ...], Explorer]" = field(default_factory=OrderedDict)
+    inputs: dict[tuple[str, Any], Inputs] = field(default_factory=dict)
     told: dict[Path, tuple[Any, dict[str, Any]]] = field(default_factory=dict)  # what runs.read found, by when the files changed
     live: Training = field(default_factory=Training)
     closing: list[Callable[[], None]] = field(default_factory=list)
@@ -90,9 +90,8 @@ class Shelf:
         if not there:
             raise ValueError(f"{name} has no checkpoint yet; it appears with the first save")
         step = max(there) if step is None else step
-        key = (str(run.folder), step)
-        if key in self.explorers and changed(self.explorers[key].file) is None:
-            del self.explorers[key]  # deleted while viewed
+        # with its date, for a folder may be deleted or replaced by another run of the same name while it is viewed
+        key = (str(run.folder), step, changed(run.folder / f"checkpoints/{step:08d}/objective.safetensors"))
         if key not in self.explorers:
             self.explorers[key] = Explorer(run.folder, step, inputs=self.inputs_of(run), device=self.device, patient=False)
         self.explorers.move_to_end(key)
@@ -103,7 +102,7 @@ class Shelf:
     def inputs_of(self, run: Listed) -> Inputs:
         from openjepa.checkpoint import load_run
 
-        key = str(run.folder)
+        key = (str(run.folder), self.read(run)["created"])
         with self.lock:
             if key not in self.inputs:
                 self.inputs[key] = Inputs(load_run(run.folder), self.uploads)

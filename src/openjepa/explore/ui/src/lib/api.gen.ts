@@ -293,6 +293,7 @@ export type RunInfo = {
   knn: number | null;
   updated: string | null;
   checkpoints: number[];
+  params: number | null;
   grid: number[];
   size: number[];
   patch: number[];

@@ -40,3 +40,7 @@ describe("what lies on the screen", () => {
     expect(range([NaN])).toBeNull();
   });
 });
+
+it("shows nothing of a tensor with fewer axes than the screen, which another run left behind", () => {
+  expect(plane({ shape: [2, 3], data: new Float32Array(6) }, { x: 2, y: 1, t: 0, up: false })).toBeNull();
+});

@@ -9,6 +9,7 @@ export type Plane = { cols: number; rows: number; channels: number; data: Float3
 export function plane(array: NdArray | undefined, screen: Screen | null, t = 0): Plane | null {
   if (!array || !screen) return null;
   const axes = 1 + (screen.y === null ? 0 : 1) + (screen.t === null ? 0 : 1);
+  if (array.shape.length < axes) return null; // of a run with another grid, which was on screen a moment ago
   const channels = array.shape.length > axes ? array.shape[axes] : 1;
   const strides: number[] = [];
   for (let axis = axes - 1, step = channels; axis >= 0; axis--) {
