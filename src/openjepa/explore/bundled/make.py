@@ -125,13 +125,23 @@ def pack(run: Path, out: Path, judged: Mapping[str, Any] | None) -> Path:
     info["source"] = {"run": out.name, "licence": LICENCE, "stored_as": ["float16"], "judged": judged}
     shutil.rmtree(out, ignore_errors=True)
     folder = write(out, int(checkpoint.name), info, {"objective.safetensors": half})
-    shutil.copyfile(run / "metrics.jsonl", folder / "metrics.jsonl")
+    rows = (json.dumps(short(json.loads(line))) for line in (run / "metrics.jsonl").read_text().splitlines())
+    write_atomic(folder / "metrics.jsonl", "".join(f"{row}\n" for row in rows).encode())
     (folder / "probes").mkdir()
     for path in sorted((run / "probes").glob("[!.]*.json")):
-        report = json.loads(path.read_text()) | {"run": out.name}
+        report = short(json.loads(path.read_text())) | {"run": out.name}
         write_atomic(folder / "probes" / path.name, (json.dumps(report) + "\n").encode())
     write_atomic(folder / "README.md", (card(folder, info, int(checkpoint.name)) + "\n" + told(judged)).encode())
     return folder
+
+
+def short(value: Any) -> Any:
+    """The same with numbers of six digits: half the bytes, and more than anybody reads off a curve."""
+    if isinstance(value, dict):
+        return {name: short(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [short(part) for part in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def told(judged: Mapping[str, Any] | None) -> str:
