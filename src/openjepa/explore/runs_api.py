@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -183,10 +182,11 @@ def weights(file: Path) -> int | None:
     """How many numbers a safetensors file holds, by its header alone; None where there is none."""
     try:
         with open(file, "rb") as opened:
-            header: dict[str, Any] = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+            header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
     except (OSError, ValueError):
         return None
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    shapes: list[list[int]] = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+    return sum(map(prod, shapes))
 
 
 def screen(kind: str, axes: int) -> Screen:
