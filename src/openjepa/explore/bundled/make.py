@@ -67,6 +67,7 @@ def main(words: Sequence[str] | None = None) -> None:
         model, run = MODELS[name], given.work / name
         train(model, run)
         folder = pack(run, given.out / name, judge(run, model))
+        add_heads(folder, model)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         print(f"{folder}: {size / 1e6:.2f} MB", flush=True)
 
@@ -133,6 +134,15 @@ def pack(run: Path, out: Path, judged: Mapping[str, Any] | None) -> Path:
         write_atomic(folder / "probes" / path.name, (json.dumps(report) + "\n").encode())
     write_atomic(folder / "README.md", (card(folder, info, int(checkpoint.name)) + "\n" + told(judged)).encode())
     return folder
+
+
+def add_heads(folder: Path, model: Model) -> None:
+    """Linear heads, fitted on the weights as they are stored; the bank of neighbours would be larger than the model."""
+    there = set((folder / "probes").glob("*.json"))
+    openjepa("probe", str(folder), "--data", model.train, "--test", model.test, "--probes", "linear")
+    for path in set((folder / "probes").glob("*.json")) - there:  # the card quotes the run's own report
+        path.unlink()
+    shutil.rmtree(folder / "features")
 
 
 def short(value: Any) -> Any:
