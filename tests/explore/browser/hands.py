@@ -15,11 +15,12 @@ def opened(page: Any, url: str, hash_: str) -> None:
 
 
 def settled(page: Any) -> None:
-    """Nothing is being asked any more: the panel says so, and goes on saying so."""
+    """Nothing is being asked any more: the panel and its parts say so, and go on saying so."""
     page.wait_for_function(
         """() => {
             const panel = document.querySelector('[data-testid=panel]');
-            const now = panel && ['settled', 'problem', 'idle', 'cannot'].includes(panel.dataset.state);
+            const busy = (e) => ['loading', 'stale'].includes(e.dataset.state);
+            const now = panel && !busy(panel) && ![...document.querySelectorAll('[data-state]')].some(busy);
             if (!now) { window.__since = null; return false; }
             window.__since ??= performance.now();
             return performance.now() - window.__since > 400;
