@@ -164,7 +164,7 @@ def bank_rank(
     bank, others = explorer.bank.goals, explorer.bank.others(name)
     if bank is None or not others:
         return None
-    there = bank[list(others)][:, hole + registers]
+    there = bank[:, hole + registers][list(others)]  # places first: a copy of the whole bank takes longer than the predictor
     step = max(1, COMPARED // guess.numel())
     energies = torch.cat([distances(guess.expand(len(part), -1, -1), part, jepa.config.loss).mean(1) for part in there.split(step)])
     return 1 + int((energies < own.mean()).sum()), len(others) + 1
