@@ -1,13 +1,18 @@
 """Neighbours, ridge sketches and the noise test, against closed forms and loops."""
 
+import json
+import shutil
+
 import pytest
 import torch
 
+from openjepa.checkpoint import load_encoder
 from openjepa.explore.explorer import Explorer
 from openjepa.explore.neighbours import neighbours
 from openjepa.explore.noise import noise_test
 from openjepa.explore.question import Box, question
 from openjepa.explore.sketch import DECAY, Ridge, sketch
+from openjepa.models.positions import sincos
 
 HOLES = (Box((1, 2), (2, 2)),)
 
@@ -93,3 +98,19 @@ def test_more_noise_moves_more_and_none_is_refused(blocks):
     assert few < many
     with pytest.raises(ValueError, match="amount is 0"):
         noise_test(blocks, "data:1", HOLES, amount=0)
+
+
+def test_a_bundle_without_its_untrained_encoder_gets_one_that_is_set_up_as_training_does(runs, tmp_path):
+    """Content outweighs position by `balance`, and at the same seed only the patch embedding differs from the saved one."""
+    bundle = shutil.copytree(runs / "blocks", tmp_path / "bundle")
+    shutil.rmtree(bundle / "untrained")
+    info = json.loads((bundle / "run.json").read_text())
+    info["run"]["objective"]["balance"] = 3.0
+    (bundle / "run.json").write_text(json.dumps(info | {"source": {}}))
+    explorer, saved = Explorer(bundle), load_encoder(runs / "blocks", untrained=True).encoder.state_dict()
+    mine = explorer.untrained.state_dict()
+    assert all(torch.equal(mine[name], value) for name, value in saved.items() if name != "embed.weight")
+    patches = explorer.modality.patchify(torch.stack([explorer.inputs.view(f"data:{i}") for i in range(12)]))
+    content = (patches.values @ mine["embed.weight"].T).std(0).square().mean().sqrt()
+    place = sincos(patches.positions[0], 24, explorer.run.objective.encoder.position_order).std(0).square().mean().sqrt()
+    assert (content / place).item() == pytest.approx(3.0, rel=1e-3)

@@ -25,13 +25,14 @@ from openjepa.models.own import AnyEncoder
 from openjepa.objectives.jepa import JEPA
 from openjepa.objectives.mae import MAE
 from openjepa.objectives.objective import Objective, Prediction
-from openjepa.tokens import Tokens
+from openjepa.tokens import Batch, Tokens
 
 if TYPE_CHECKING:
     from openjepa.explore.mae import Painted
     from openjepa.explore.prediction import Predicted
 
 REMEMBERED = 24  # inputs whose target features are kept
+STARTED_BY = 64  # samples that set up an untrained encoder
 
 
 @dataclass(frozen=True)
@@ -99,8 +100,17 @@ class Explorer:
 
     @cached_property
     def untrained(self) -> AnyEncoder:
-        """The encoder before the first step: the control of every claim that something was learnt."""
-        return load_encoder(self.folder, untrained=True).encoder.to(self.device)
+        """The encoder before the first step: the control of every claim that something was learnt.
+
+        Bundles that come without it get one of the same seed, set up on samples of the bank as training does on its first batch.
+        """
+        if (self.folder / "untrained").is_dir() or not self.bank.wanted:
+            return load_encoder(self.folder, untrained=True).encoder.to(self.device)
+        with torch.random.fork_rng([]):
+            torch.manual_seed(self.run.seed)
+            fresh = self.run.objective.build(self.modality)
+        fresh.start(Batch((torch.stack([self.inputs.view(name) for name in self.bank.wanted[:STARTED_BY]]),)))
+        return fresh.exported().eval().requires_grad_(False).to(self.device)
 
     def look(self, name: str) -> Looked:
         """An input, and where there is a target encoder its features; the same one twice costs once."""
