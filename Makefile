@@ -57,7 +57,7 @@ $(MODULES): $(UI)/package-lock.json
 
 test: $(READY_TO_TEST) $(if $(NPM),ui)
 	$(if $(NPM),cd $(UI) && npm test && npm run size)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY_TO_TEST) $(if $(NPM),$(MODULES))
 	$(BIN)/ruff check .

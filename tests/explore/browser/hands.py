@@ -43,14 +43,24 @@ def full_bank(page: Any, url: str, run: str) -> None:
 
 
 def violations(page: Any) -> list[str]:
-    """What axe-core finds serious or critical."""
+    """What axe-core finds serious or critical in a page at rest.
+
+    What is pale because a newer answer is on its way has less contrast for a moment; only what stays is a violation.
+    """
     page.evaluate(AXE.read_text())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-    return [
-        f"{v['id']}: {v['help']} at {v['nodes'][0]['target']} ({v['nodes'][0].get('failureSummary', '')[:200]})"
-        for v in found["violations"]
-        if v["impact"] in ("serious", "critical")
-    ]
+    lines: list[str] = []
+    for _ in range(3):
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        lines = [
+            f"{v['id']}: {v['help']} at {v['nodes'][0]['target']} ({v['nodes'][0].get('failureSummary', '')[:200]})"
+            for v in found["violations"]
+            if v["impact"] in ("serious", "critical")
+        ]
+        if not lines:
+            break
+        page.wait_for_timeout(1500)
+        settled(page)
+    return lines
 
 
 def shot(page: Any, name: str, full: bool = False) -> None:

@@ -67,7 +67,7 @@ def test_it_takes_no_files_and_says_where_they_are_taken(page, site):
 
 def test_shares_and_curves_are_there(page, site):
     opened(page, site, "#/mae?run=pixels&in=data:0")
-    assert page.get_by_test_id("panel").get_attribute("data-state") == "settled"
+    page.locator("[data-testid=panel][data-state=settled]").wait_for()
     opened(page, site, "#/run?run=blocks")
-    assert page.get_by_test_id("panel").get_attribute("data-state") == "settled"
+    page.locator("[data-testid=panel][data-state=settled]").wait_for()
     shot(page, "export-run")

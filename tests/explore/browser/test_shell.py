@@ -59,7 +59,7 @@ def test_a_panel_has_no_serious_violation_and_nothing_is_asked_elsewhere(page, e
     """axe-core on the whole page; the fixture fails the test when another machine is asked."""
     page.emulate_media(color_scheme=theme, reduced_motion="reduce")
     opened(page, everything.url, PANELS[panel])
-    assert page.get_by_test_id("panel").get_attribute("data-state") == "settled"
+    page.locator("[data-testid=panel][data-state=settled]").wait_for()
     shot(page, f"{panel}-{theme}", full=True)
     assert not violations(page)
 
@@ -169,8 +169,9 @@ def test_an_own_picture_is_predicted(page, everything, tmp_path):
     before = value(page, "energy")
     page.get_by_test_id("file").set_input_files(tmp_path / "mine.png")
     page.wait_for_function("() => location.hash.includes('upload')")
-    settled(page)
-    assert value(page, "energy") != before
+    page.wait_for_function(
+        "(before) => parseFloat(document.querySelector('[data-testid=energy]')?.dataset.value ?? before) !== before", arg=before
+    )
 
 
 def test_the_page_waits_for_a_server_that_is_gone(page, runs):
@@ -207,7 +208,7 @@ def test_a_run_that_is_deleted_while_viewed(page, runs, tmp_path):
         )
         page.goto(f"{served.url}#/run?run=deep~union")
         settled(page)
-        assert page.get_by_test_id("panel").get_attribute("data-state") == "settled"
+        page.locator("[data-testid=panel][data-state=settled]").wait_for()
     finally:
         served.stop()
 
