@@ -127,7 +127,7 @@ FAULTS = [
     Fault(14, "missing tensors pass", "interop/key_report.py", "return not (self.missing or self.unexpected", "return not (self.unexpected", "interop/test_official.py"),
     Fault(14, "the context encoder passes for the target encoder", "interop/held.py", '"target_encoder" if which == "target" else "encoder"', '"encoder"', "interop/test_official.py"),
     Fault(14, "files are opened with code in them", "interop/files.py", "weights_only=True, mmap=True", "weights_only=False, mmap=True", "interop/test_official.py"),
-    Fault(14, "a start from other weights is forgotten", "train.py", "checkpoint.load_start(objective, self.run.init)", "pass", "interop/test_start.py"),
+    Fault(14, "a start from other weights is forgotten", "train.py", "load_start(objective, self.run.init)", "pass", "interop/test_start.py"),
     Fault(14, "a frame sees the next one", "models/dynamics.py", "frame[:, None] >= frame", "frame[:, None] >= frame - 1", "models/test_dynamics.py"),
     # 15 the explorer
     Fault(15, "the context of a strict question holds what is asked", "explore/question.py", 'if mode == "strict":', "if False:", "explore/test_question.py explore/test_prediction.py"),

@@ -28,7 +28,19 @@ MAY = {
     "probes": {*BASE, "modalities", "models", "data", "run", "engine", "frozen", "checkpoint"},  # never objectives
     "interrupt": set(),
     "opening": {*RUN, "data", "checkpoint"},
-    "train": {"interrupt", "opening", *RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},  # never probes: labels stay out
+    "start": {*RUN, "frozen", "checkpoint"},
+    "train": {
+        "interrupt",
+        "opening",
+        "start",
+        *RUN,
+        "data",
+        "engine",
+        "metrics",
+        "health",
+        "frozen",
+        "checkpoint",
+    },  # never probes: labels stay out
     "report": {*RUN, "data", "metrics", "health", "frozen", "checkpoint", "probes"},
     "doctor": {*RUN, "data", "engine", "metrics", "health", "frozen", "checkpoint"},
     "interop": {*RUN, "frozen", "checkpoint", "probes"},

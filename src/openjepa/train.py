@@ -21,6 +21,7 @@ from openjepa.metrics import MetricsWriter, read_metrics
 from openjepa.objectives.objective import LossOutput, Objective
 from openjepa.opening import compare, describe, now, open_folder
 from openjepa.run import Run, to_dict
+from openjepa.start import load_start
 from openjepa.tokens import Batch
 
 Event = Callable[[dict[str, Any]], None]
@@ -126,7 +127,7 @@ class Session:
             # Of a run that starts from weights of others the floor is still what nobody trained
             self.floor = {name: value.clone() for name, value in objective.exported().state_dict().items()} if self.run.init else None
             if self.run.init:
-                checkpoint.load_start(objective, self.run.init)
+                load_start(objective, self.run.init)
             self.engine = Engine(self.run, objective, self.device, self.precision)
             return 0
         path, refused = checkpoint.last_whole(saved)

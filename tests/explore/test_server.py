@@ -24,7 +24,7 @@ from openjepa.explore.explorer import Explorer
 from openjepa.explore.inputs import Uploads
 from openjepa.explore.question import Box
 from openjepa.explore.routes import Problem
-from openjepa.explore.shelf import Shelf
+from openjepa.explore.shelf import Shelf, below
 from openjepa.explore.worker import Worker
 
 HOLE = {"at": [0, 1], "size": [2, 2]}
@@ -288,6 +288,42 @@ def test_a_run_replaced_by_another_of_its_name_is_opened_anew(runs, tmp_path):
         info = json.loads((tmp_path / "a/run.json").read_text())
         (tmp_path / "a/run.json").write_text(json.dumps(info | {"created": "later"}))
         assert meta(client.post("jepa/predict", json=ASKED | {"run": "a"}))["loss"] != before
+
+
+def test_stopping_a_training_does_not_wait_for_the_models(client, monkeypatch):
+    """Nor do the models wait for it, which may save for seconds."""
+    gate, in_it = threading.Event(), threading.Event()
+
+    def slow(*_args, **_kwargs):
+        in_it.set()
+        gate.wait(20)
+        raise ValueError("late")
+
+    monkeypatch.setattr(Explorer, "jepa", slow)
+    asking = threading.Thread(target=client.post, args=("jepa/predict",), kwargs={"json": ASKED})
+    asking.start()
+    try:
+        assert in_it.wait(10)
+        assert client.post("live/stop", json={}).json()["state"] == "idle"
+        assert asking.is_alive()
+    finally:
+        gate.set()
+        asking.join()
+
+
+def test_folders_are_looked_through_for_names_that_are_new_or_gone_alone(runs, tmp_path, monkeypatch):
+    shutil.copytree(runs / "blocks", tmp_path / "a")
+    shelf, looked = Shelf([tmp_path], bundled=False), []
+    monkeypatch.setattr("openjepa.explore.shelf.below", lambda root, depth: looked.append(root) or below(root, depth))
+    for _ in range(3):
+        assert shelf.run("a").folder == tmp_path / "a"
+    assert looked.count(tmp_path) == 1
+    shutil.copytree(runs / "pixels", tmp_path / "b")
+    assert shelf.run("b").folder == tmp_path / "b"
+    shutil.rmtree(tmp_path / "a")
+    with pytest.raises(LookupError, match="moved or deleted"):
+        shelf.run("a")
+    assert looked.count(tmp_path) == 3
 
 
 def test_gradients_are_off_in_the_worker():

@@ -9,11 +9,12 @@ import torch
 
 import openjepa
 from openjepa import recipes
-from openjepa.checkpoint import adopt, load_objective, load_run
+from openjepa.checkpoint import load_objective, load_run
 from openjepa.cli.main import main
 from openjepa.cli.settings import command
 from openjepa.interop.convert import convert
 from openjepa.interop.families import Asked
+from openjepa.start import adopt
 from tests.interop import theirs
 from tests.tiny import photos
 

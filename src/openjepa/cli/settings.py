@@ -131,7 +131,7 @@ def command(recipe: str, base: Run, run: Run, out: Path | None = None, modality:
         words += ["--modality", modality]
         base = replace(base, modality=own_modality(modality))
     if run.init:
-        from openjepa.checkpoint import adopt
+        from openjepa.start import adopt
 
         words += ["--init", run.init]
         base = adopt(base, run.init)

@@ -95,7 +95,7 @@ def choose(options: TrainOptions | DoctorOptions, own: Sequence[str], by_path: S
 
     run = replace(base, modality=own_modality(options.modality)) if options.modality else base
     if init is not None:
-        from openjepa.checkpoint import adopt
+        from openjepa.start import adopt
 
         run = adopt(run, init)
     refuse(unknown, own, [*option_flags(type(options)), *flags(run)], prog)

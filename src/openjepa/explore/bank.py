@@ -5,13 +5,13 @@ from functools import cached_property
 from math import prod
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from openjepa.modalities.modality import BadSample
+from openjepa.report.gallery import spread
 
 if TYPE_CHECKING:
     from openjepa.explore.explorer import Explorer
@@ -48,8 +48,7 @@ class Bank:
         each = 4 * prod(explorer.grid) * (explorer.objective.encoder.dim + explorer.modality.patch_dim)
         total = len(explorer.inputs)
         most = max(8, min(MOST, MOST_BYTES // each))
-        spread = np.unique(np.linspace(0, total - 1, min(most, total)).round().astype(int)).tolist() if total else []
-        return [explorer.inputs.name_of(row) for row in spread]
+        return [explorer.inputs.name_of(row) for row in spread(total, most)] if total else []
 
     @property
     def full(self) -> bool:

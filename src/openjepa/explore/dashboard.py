@@ -80,9 +80,10 @@ def verdicts(shelf: Shelf, asked: Query) -> Answer:
     """When the verdict changed, with what it advises, and the numbers that it rests on beside those of the untrained encoder."""
     rows = table(shelf.run(asked["run"]).folder / "metrics.jsonl").refresh()
     with rows.lock:
-        steps, names = rows.numbers["step"].tolist(), rows.texts.get("verdict", [])
-        advice = {(step, name): text for step, name, text in zip(steps, names, rows.texts.get("advice", []), strict=False)}
-        found = stretches([(step, name) for step, name in zip(steps, names, strict=False) if name])
+        steps = rows.numbers["step"].tolist()
+        names, texts = (rows.texts.get(key, [None] * len(rows)) for key in ("verdict", "advice"))  # a run without checks has none
+        advice = {(step, name): text for step, name, text in zip(steps, names, texts, strict=True)}
+        found = stretches([(step, name) for step, name in zip(steps, names, strict=True) if name])
         ends = {key: rows.numbers.get(f"health/{key}") for key in NUMBERS}
         untrained = bool(len(rows)) and steps[0] == 0
         monitors = [

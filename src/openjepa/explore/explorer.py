@@ -144,11 +144,11 @@ class Explorer:
     @torch.no_grad()
     def ask(self, name: str, asked: Question) -> Asked:
         """The predictor's answer by the training code's own line, with the target features that are known of this input."""
-        looked = self.look(name)
-        if looked.goals is None or looked.normed is None:
-            raise ValueError(f"{self.folder.name} predicts pixels, not embeddings; choose a JEPA run")
+        jepa, looked = self.jepa_model, self.look(name)
+        assert looked.goals is not None
+        assert looked.normed is not None
         masks = asked.masks.map(lambda x: x.to(self.device))
-        said = self.jepa_model.answer(looked.patches, masks, 0, looked.goals, looked.normed)
+        said = jepa.answer(looked.patches, masks, 0, looked.goals, looked.normed)
         return Asked(looked, said, asked.of_each(said.guesses.float().cpu()))
 
     def jepa(

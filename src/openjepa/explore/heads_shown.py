@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +32,23 @@ class HeadShown:
 
     name: str
     kind: str
-    question: str
-    classes: int
-    parameters: int
-    step: int | None
-    accuracy: float | None
-    low: float | None
-    high: float | None
-    samples: int
-    floors: dict[str, float]
-    data: str
-    test: str
-    settings: dict[str, Any]
-    source: dict[str, Any]
-    created: str
-    failures: tuple[Failure, ...]
+    question: str = ""
+    classes: int = 0
+    parameters: int = 0
+    step: int | None = None
+    accuracy: float | None = None
+    low: float | None = None
+    high: float | None = None
+    samples: int = 0
+    floors: dict[str, float] = field(default_factory=dict)
+    data: str = ""
+    test: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+    source: dict[str, Any] = field(default_factory=dict)
+    created: str = ""
+    failures: tuple[Failure, ...] = ()
     own: bool  # whether it learnt from the run's own data, of which the inputs are
-    why: str
+    why: str = ""
 
 
 def shown(name: str, info: HeadInfo, inputs: Inputs, checkpoints: Sequence[int]) -> HeadShown:
@@ -78,27 +78,7 @@ def shown(name: str, info: HeadInfo, inputs: Inputs, checkpoints: Sequence[int])
 
 
 def nearest_shown() -> HeadShown:
-    return HeadShown(
-        name=NEAREST,
-        kind=NEAREST,
-        question="",
-        classes=0,
-        parameters=0,
-        step=None,
-        accuracy=None,
-        low=None,
-        high=None,
-        samples=0,
-        floors={},
-        data="",
-        test="",
-        settings={},
-        source={},
-        created="",
-        failures=(),
-        own=True,
-        why="",
-    )
+    return HeadShown(name=NEAREST, kind=NEAREST, own=True)
 
 
 def drawn(part: Part, info: HeadInfo, inputs: Inputs, encoder: FrozenEncoder) -> dict[str, Any]:

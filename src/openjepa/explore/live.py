@@ -14,7 +14,7 @@ class Nothing:
     """A question without words."""
 
 
-@post("live/start", Nothing)
+@post("live/start", Nothing, models=False)
 def start(shelf: Shelf, _: Nothing) -> Answer:
     """A new run, unless one trains already. It is listed at once, and ends with the server."""
     out = shelf.live.start()
@@ -24,7 +24,7 @@ def start(shelf: Shelf, _: Nothing) -> Answer:
     return Answer(shelf.live.status())
 
 
-@post("live/stop", Nothing)
+@post("live/stop", Nothing, models=False)
 def stop(shelf: Shelf, _: Nothing) -> Answer:
     """It saves first, and can be resumed."""
     shelf.live.stop()

@@ -2,7 +2,6 @@
 
 from functools import cached_property
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -12,6 +11,7 @@ from openjepa.frozen import FrozenEncoder
 from openjepa.modalities.modality import BadSample
 from openjepa.probes.answers import Neighbours
 from openjepa.probes.knn import unit
+from openjepa.report.gallery import spread
 
 MOST = 512  # samples of the run's data that are compared with
 CHUNK = 16  # encoded at a time
@@ -29,8 +29,7 @@ class Nearest:
     def own(self) -> list[str]:
         """Samples of the run's data, spread evenly over it."""
         total = len(self.inputs)
-        rows = np.unique(np.linspace(0, total - 1, min(MOST, total)).round().astype(int)).tolist() if total else []
-        return [self.inputs.name_of(row) for row in rows]
+        return [self.inputs.name_of(row) for row in spread(total, MOST)] if total else []
 
     @property
     def wanted(self) -> list[str]:

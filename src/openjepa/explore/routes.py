@@ -61,16 +61,17 @@ class Route:
     path: str  # below api/v1
     function: Callable[..., Answer | Raw | Iterator[Answer]]
     asks: type | None  # a dataclass; None: a mapping of strings
+    models: bool  # whether it needs the one thread that owns them
 
 
 def get(path: str) -> Callable[[F], F]:
     """The function answers GET api/v1/<path>."""
-    return _marked(lambda function: Route("GET", path, function, None))
+    return _marked(lambda function: Route("GET", path, function, None, models=False))
 
 
-def post(path: str, asks: type) -> Callable[[F], F]:
-    """The function answers POST api/v1/<path>, whose JSON body is an `asks`."""
-    return _marked(lambda function: Route("POST", path, function, asks))
+def post(path: str, asks: type, *, models: bool = True) -> Callable[[F], F]:
+    """The function answers POST api/v1/<path>, whose JSON body is an `asks`. Without `models` it runs beside others, as behind `get`."""
+    return _marked(lambda function: Route("POST", path, function, asks, models))
 
 
 def _marked(route: Callable[[Any], Route]) -> Callable[[F], F]:

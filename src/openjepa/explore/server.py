@@ -84,10 +84,13 @@ async def answer(shelf: Shelf, worker: Worker, route: Route, request: Request) -
     """Ask the function behind a route; whatever goes wrong becomes a problem, and the server stays up."""
     try:
         if route.method == "GET":
-            asked = {**dict(request.query_params), **request.path_params}
-            quick: Callable[..., Any] = route.function
-            return respond(await run_in_threadpool(quick, shelf, asked))
-        return await told(shelf, worker, route, request)
+            asked: Any = {**dict(request.query_params), **request.path_params}
+        else:
+            asked = await question(route, request)
+        if route.models:
+            return await told(shelf, worker, route, request, asked)
+        beside: Callable[..., Any] = route.function
+        return respond(await run_in_threadpool(beside, shelf, asked))
     except Problem as error:
         return problem(error)
     except ClientDisconnect:
@@ -96,12 +99,11 @@ async def answer(shelf: Shelf, worker: Worker, route: Route, request: Request) -
         return problem(as_problem(error))
 
 
-async def told(shelf: Shelf, worker: Worker, route: Route, request: Request) -> Response:
-    """A question in a body, done by the worker."""
+async def told(shelf: Shelf, worker: Worker, route: Route, request: Request, asked: Any) -> Response:
+    """A question that the worker answers."""
     who, number = request.headers.get("x-client", "") + "/" + request.headers.get("x-panel", ""), sequence(request)
     if who == "/":
         who = ""
-    asked = await question(route, request)
     if who:
         worker.asked(who, number)
     result = await waited(worker.do(who, number, lambda: route.function(shelf, asked)))

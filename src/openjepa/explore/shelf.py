@@ -42,6 +42,7 @@ class Shelf:
     extra: dict[str, Path] = field(default_factory=dict)  # runs made in this session
     explorers: "OrderedDict[tuple[Any, ...], Explorer]" = field(default_factory=OrderedDict)
     inputs: dict[tuple[str, Any], Inputs] = field(default_factory=dict)
+    seen: dict[str, Listed] = field(default_factory=dict)  # when they were last listed
     told: dict[Path, tuple[Any, dict[str, Any]]] = field(default_factory=dict)  # what runs.read found, by when the files changed
     live: Training = field(default_factory=Training)
     closing: list[Callable[[], None]] = field(default_factory=list)
@@ -63,13 +64,16 @@ class Shelf:
         listed = [Listed(name, path) for name, path in sorted(found.items())]
         known = {run.id for run in listed}
         ours = [p for p in sorted(BUNDLED.iterdir()) if looks_like_a_run(p)] if self.bundled and BUNDLED.is_dir() else []
-        return [*listed, *(Listed(unique(p.name, known), p, True) for p in ours)]
+        every = [*listed, *(Listed(unique(p.name, known), p, True) for p in ours)]
+        self.seen = {run.id: run for run in every}
+        return every
 
     def run(self, name: str) -> Listed:
         """LookupError where it is gone or never was. Names are looked up, never joined to a path."""
-        for run in self.runs():
-            if run.id == name:
-                return run
+        if name not in self.seen or not looks_like_a_run(self.seen[name].folder):
+            self.runs()  # all folders are looked through for a name that is new or gone alone, not for each question of a drag
+        if name in self.seen:
+            return self.seen[name]
         raise LookupError(f"no run {name!r}; it was moved or deleted, or never was below the folders given")
 
     def read(self, run: Listed) -> dict[str, Any]:
