@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from openjepa.draws import uniform
 from openjepa.masks.blocks import Blocks
 from openjepa.masks.random import Random
-from openjepa.masks.time_frequency import Curriculum, InverseBlock, RandomRange, regularised_mask
+from openjepa.masks.time_frequency import Curriculum, InverseBlock, RandomRange
 
 GRID = (64, 8)  # ten seconds of AudioMAE's spectrogram
 SMALL = Curriculum(easy=Blocks(count=2), count=2, min_keep=3)
@@ -197,39 +197,3 @@ def test_curriculum_errors():
     for wrong in ({"start": 2.0}, {"context": 0.0}, {"count": 0}, {"max_f_span": 0}, {"min_keep": 0}, {"scale": (0.2, 0.1)}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Curriculum(**wrong)
-
-
-# -- regularised masking
-
-
-def attention(mask: torch.Tensor, n: int) -> torch.Tensor:
-    """How much token j gives to token i, [b i j], with equal scores."""
-    return (torch.zeros(len(mask), 1, n, n) + mask).softmax(-1)[:, 0]
-
-
-@pytest.mark.parametrize(("n", "ratio", "chosen"), [(50, 0.1, 5), (7, 0.5, 3), (3, 0.99, 2), (1, 0.9, 0), (9, 0.0, 0)])
-def test_regularised_masking(n, ratio, chosen):
-    draws = torch.from_numpy(uniform(0, 0, range(4), n, "test"))
-    lowest = [sorted(row.argsort()[:chosen].tolist()) for row in draws]
-    key, own = attention(regularised_mask(draws, ratio), n), attention(regularised_mask(draws, ratio, "self"), n)
-    for row in range(4):
-        assert torch.where(key[row].sum(0) == 0)[0].tolist() == lowest[row]
-        assert torch.where(own[row].diagonal() == 0)[0].tolist() == lowest[row]
-        assert (own[row] == 0).sum() == chosen
-    assert torch.allclose(key.sum(-1), torch.ones(4, n)) and torch.allclose(own.sum(-1), torch.ones(4, n))
-
-
-def test_regularised_mask_goes_into_attention():
-    q = torch.randn(2, 3, 10, 4, generator=torch.Generator().manual_seed(0))
-    draws = torch.from_numpy(uniform(0, 0, [0, 1], 10, "test"))
-    for mode in ("key", "self"):
-        out = torch.nn.functional.scaled_dot_product_attention(q, q, q, attn_mask=regularised_mask(draws, 0.2, mode))
-        weights = (q @ q.transpose(-1, -2) / 2 + regularised_mask(draws, 0.2, mode)).softmax(-1)
-        torch.testing.assert_close(out, weights @ q)
-
-
-def test_regularised_mask_errors():
-    with pytest.raises(ValueError, match="share of the tokens"):
-        regularised_mask(torch.zeros(1, 4), 1.0)
-    with pytest.raises((ValueError, TypeError)):
-        regularised_mask(torch.zeros(1, 4), 0.1, "query")

@@ -87,7 +87,7 @@ class ProbeOptions(Common):
     run: RunFolder  # run folder
     data: str  # labelled samples to fit the probes on: class subfolders, .tar, or world:tabletop
     test: Text = None  # labelled samples to score on; by default a fifth of --data
-    probes: tuple[str, ...] = ("knn", "linear")  # knn, linear, attentive, 1-shot, 5-shot, 1%
+    probes: tuple[str, ...] = ("knn", "linear")  # knn, linear, attentive, finetune, 1-shot, 5-shot, 1%
     labels: tuple[str, ...] = ()  # which questions, where the data has several (world: shape, colour, ...)
     pooling: Literal["mean", "last4"] = "mean"  # mean of tokens, or of the last 4 layers side by side
     layer: int = -1  # -1 is the last
@@ -96,6 +96,10 @@ class ProbeOptions(Common):
     clips: int = 1  # of a video or sound that is longer than a view, spread evenly over it
     views: int = 1  # of an image or clip, spread along its longer side; the attentive probe averages its answers to them
     attentive_depth: int = 1  # blocks of the attentive probe: 1 as V-JEPA, 4 as V-JEPA 2
+    finetune_steps: int = 400  # of 64 samples, in which finetune trains the encoder itself
+    finetune_rate: float = 5e-4  # its largest learning rate
+    finetune_masked: float = 0.0  # share of tokens hidden from its attention while training; A-JEPA's regularised masking takes 0.1
+    finetune_mask_mode: Literal["key", "self"] = "key"  # hidden tokens give nothing to any token, or nothing to themselves
     step: Count = None  # of the checkpoint; by default the newest
     seed: int = 0
     cache: Literal["auto", "on", "off"] = "auto"  # decoded pixels on disk

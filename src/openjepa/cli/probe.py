@@ -13,6 +13,7 @@ def command(words: Sequence[str]) -> int:
     refuse(unknown, words, option_flags(ProbeOptions), "openjepa probe")
     from openjepa.cli.progress import Progress
     from openjepa.probes.attentive import Attentive
+    from openjepa.probes.finetune import Finetune
     from openjepa.probes.score import probe
 
     with Progress(live=False, quiet=options.quiet) as progress:
@@ -31,6 +32,12 @@ def command(words: Sequence[str]) -> int:
             group=options.group,
             held_out=options.held_out,
             attentive=Attentive(depth=options.attentive_depth),
+            finetune=Finetune(
+                steps=options.finetune_steps,
+                rate=options.finetune_rate,
+                masked=options.finetune_masked,
+                mask_mode=options.finetune_mask_mode,
+            ),
             cache=options.cache,
             device=options.device,
             on_event=progress,

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf, prod, sqrt
-from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from torch import Tensor
 
 from openjepa.draws import Rows, uniform
 from openjepa.masks import check_grid, check_span
@@ -185,22 +182,3 @@ def check_room(masks: Curriculum, grid: tuple[int, ...]) -> None:
         free = masks.draw(grid, list(target), masks.easy_home(grid, 0.0), 0, 0, list(range(256)), 0)[1]
         if (free.sum(1) >= masks.keep(grid)).mean() < ROOM:
             raise ValueError(masks.no_room(grid, list(target)))
-
-
-def regularised_mask(draws: Float[Tensor, "b n"], ratio: float = 0.1, mode: Literal["key", "self"] = "key") -> Float32[Tensor, "b 1 q n"]:
-    """What A-JEPA adds to the attention scores while it is fine-tuned: 0, and minus infinity for a random `ratio` of the tokens.
-
-    `draws` are numbers of your own, new ones for every layer and step; the lowest floor(n ratio) of a row are chosen. With
-    "key" a chosen token gives nothing to any token (q is 1), with "self" nothing to itself (q is n): the paper's
-    words allow both (arXiv:2311.15830, section 3). Never all of them.
-    """
-    if not 0 <= ratio < 1:
-        raise ValueError(f"ratio is {ratio}; it is a share of the tokens, from 0 to below 1")
-    if mode not in ("key", "self"):
-        raise ValueError(f"mode is {mode!r}; it must be 'key' or 'self'")
-    n = draws.shape[1]
-    chosen = draws.argsort(1).argsort(1) < (min(int(n * ratio + 1e-6), n - 1))
-    rows = torch.zeros(draws.shape, device=draws.device).masked_fill_(chosen, -inf)
-    if mode == "key":
-        return rows[:, None, None]
-    return torch.zeros(len(draws), 1, n, n, device=draws.device).masked_fill_((torch.diag_embed(chosen))[:, None], -inf)

@@ -8,15 +8,30 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from openjepa.probes import attentive, fewshot, knn, linear
+from openjepa.probes import attentive, fewshot, finetune, knn, linear
 from openjepa.probes.attentive import Attentive
 from openjepa.probes.confidence import check, paired_gain, wilson
+from openjepa.probes.features import Frozen
+from openjepa.probes.finetune import Finetune, Task
 from openjepa.probes.questions import Question
 from openjepa.probes.report import Row
 from openjepa.probes.token_file import TokenFeatures
 
-PROBES = ("knn", "linear", *fewshot.BUDGETS, "attentive")
-Sides = tuple[Tensor, Tensor] | tuple[TokenFeatures, TokenFeatures]  # train, test
+PROBES = ("knn", "linear", *fewshot.BUDGETS, "attentive", "finetune")
+
+
+@dataclass(frozen=True)
+class Tunable:
+    """An encoder that learns the labels itself, and the samples of one side."""
+
+    bundle: Frozen
+    task: Task
+
+    def __getitem__(self, which: Tensor) -> "Tunable":
+        return Tunable(self.bundle, self.task[which])
+
+
+Sides = tuple[Tensor, Tensor] | tuple[TokenFeatures, TokenFeatures] | tuple[Tunable, Tunable]  # train, test
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,9 @@ class Judge:
     seed: int
     groups: Int[Tensor, " n"] | None = None  # of the training samples: choices within train never cut one
     pooler: Attentive = field(default_factory=Attentive)
+    tuning: Finetune = field(default_factory=Finetune)
+    clips: int = 1
+    views: int = 1
     heads: int | None = None  # attention heads of the encoder
     near: dict[str, tuple[bytes, knn.Near]] = field(default_factory=dict)  # method -> (samples, their neighbours)
 
@@ -66,6 +84,8 @@ def compare(
         x, test = x[here], test[there]
         if isinstance(x, TokenFeatures) and isinstance(test, TokenFeatures):
             outcomes[method] = pool(x, y, test, test_y, classes, groups, judge)
+        elif isinstance(x, Tunable) and isinstance(test, Tunable):
+            outcomes[method] = tune(x, test, classes, judge)
         elif isinstance(x, Tensor) and isinstance(test, Tensor):
             near = None
             if name == "knn":
@@ -120,6 +140,13 @@ def pool(
     fitted = attentive.fit(x, y, classes, judge.pooler, heads=heads, seed=judge.seed, groups=groups)
     guess = fitted.predict(test)
     return Outcome(guess == test_y, (), fitted.detail(), guess, fitted)
+
+
+def tune(x: Tunable, test: Tunable, classes: int, judge: Judge) -> Outcome:
+    """Fine-tuning, which trains an encoder of its own and gives no head for the frozen one."""
+    fitted = finetune.fit(x.bundle, x.task, classes, judge.tuning, seed=judge.seed)
+    guess = fitted.predict(test.task, judge.clips, judge.views)
+    return Outcome(guess == test.task.y, (), fitted.detail())
 
 
 def gain(ours: Outcome, floor: Outcome) -> tuple[float, float, float]:

@@ -49,7 +49,7 @@ def chunks(dataset: Readable, modality: Any, rows: Sequence[int], clips: int = 1
         kept, bad, hashes = [int(row) for row in rows[start : start + CHUNK]], list[tuple[str, str]](), list[int]()
         seen = list[list[Tensor]]()
         for place in places:
-            good, samples, worse = read_some(dataset, kept, place)
+            good, samples, worse = read_some(dataset, kept, None if place is None else [place] * len(kept))
             bad += worse
             if len(good) < len(kept):  # bad in a later clip: the earlier ones go, too
                 there = [i for i, row in enumerate(kept) if row in set(good)]
@@ -62,20 +62,16 @@ def chunks(dataset: Readable, modality: Any, rows: Sequence[int], clips: int = 1
 
 
 def read_some(
-    dataset: Readable, rows: list[int], place: float | None = None
+    dataset: Readable, rows: list[int], at: Sequence[float] | None = None
 ) -> tuple[list[int], Sequence[Tensor] | Tensor, list[tuple[str, str]]]:
-    """(rows that could be read, their samples, what is wrong with the others); `place` in time as in Dataset.read."""
-
-    def some(rows: list[int]) -> Sequence[Tensor] | Tensor:
-        return dataset.read(rows) if place is None else dataset.read(rows, [place] * len(rows))
-
+    """(rows that could be read, their samples, what is wrong with the others); `at` is a place in time for each, as in Dataset.read."""
     try:
-        return rows, some(rows), []
+        return rows, dataset.read(rows, at) if at is not None else dataset.read(rows), []
     except BadSample:  # at least one of them: find out which
         kept, images, bad = list[int](), list[Tensor](), list[tuple[str, str]]()
-        for row in rows:
+        for i, row in enumerate(rows):
             try:
-                images += list(some([row]))
+                images += list(dataset.read([row], at[i : i + 1]) if at is not None else dataset.read([row]))
                 kept.append(row)
             except BadSample as error:
                 bad.append((dataset.name(row), str(getattr(error, "reason", error))))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from openjepa.probes.attentive import FEW, VIT_S
+from openjepa.probes.finetune import Finetune
 from openjepa.probes.questions import Question, some
 from openjepa.probes.report import Row
 from openjepa.probes.splits import Groups
@@ -52,6 +53,15 @@ def attentive(rows: Sequence[Row], encoder: int) -> tuple[list[str], list[str]]:
         f" which one won is partly luck, fewer than {FEW} tell accuracies apart by no more than about 7 points"
     )
     return [note], [warning] if samples < FEW and told["heads_tried"] > 1 else []
+
+
+def finetune(question: Question, config: Finetune) -> str:
+    """What the row of fine-tuning means: its encoder is not frozen."""
+    hidden = f", {config.masked:g} of the tokens hidden from attention (regularised masking)" if config.masked else ""
+    return (
+        f"finetune on {question.label}: the encoder itself learnt the labels for {config.steps} steps of {config.batch_size} samples{hidden};"
+        " untrained is the same from scratch, and no setting was chosen on samples"
+    )
 
 
 def millions(count: int) -> str:

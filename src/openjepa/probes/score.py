@@ -12,8 +12,9 @@ from torch import Tensor
 from openjepa.probes import fewshot, keep, knn, remarks
 from openjepa.probes.attentive import Attentive
 from openjepa.probes.features import Frozen, Pooling, width
+from openjepa.probes.finetune import Finetune, Task
 from openjepa.probes.heads import FOLDER, Head, Of
-from openjepa.probes.judge import Judge, Sides, compare
+from openjepa.probes.judge import Judge, Sides, Tunable, compare
 from openjepa.probes.questions import Labelled, Question, held_out_rows, questions
 from openjepa.probes.reading import Readable
 from openjepa.probes.report import ProbeReport, Row, unique
@@ -50,6 +51,7 @@ def probe(
     group: str | None = None,
     held_out: Sequence[str] = (),
     attentive: Attentive | None = None,
+    finetune: Finetune | None = None,
     cache: Literal["auto", "on", "off"] = "auto",
     device: str = "auto",
     write: bool = True,
@@ -61,7 +63,7 @@ def probe(
     to ask of data that has several; by default all. `group` is a regular expression on a sample's name, whose first
     group (a speaker, a fold) no split cuts: then whole groups are held out, those in `held_out` or about a fifth.
     `clips` of a sample that has time are encoded instead of its middle, and `views` along the longer side of images and
-    videos instead of their centre; the attentive probe averages its answers to these. `attentive` is how that probe is trained.
+    videos instead of their centre; the attentive probe averages its answers to these. `attentive` and `finetune` are how these are trained.
     The report is written to <run>/probes and what was fitted on the encoder to <run>/probes/heads unless `write` is off. Progress goes to `on_event` as dicts with "kind": "probe" and a "text".
 
     Raises:
@@ -73,7 +75,17 @@ def probe(
     from openjepa.engine import choose_device
 
     settings = Settings(
-        tuple(probes), tuple(labels or ()), pooling, layer, seed, clips, views, group, tuple(held_out), attentive or Attentive()
+        tuple(probes),
+        tuple(labels or ()),
+        pooling,
+        layer,
+        seed,
+        clips,
+        views,
+        group,
+        tuple(held_out),
+        attentive or Attentive(),
+        finetune or Finetune(),
     )
     began, folder = time.perf_counter(), Path(run_folder)
     bundles = {"encoder": load_encoder(folder, step=step), "untrained": load_encoder(folder, untrained=True)}
@@ -117,6 +129,8 @@ def described(settings: Settings) -> dict[str, Any]:
     chosen = {"probes": list(settings.probes), **taken(settings), "group": settings.group, "held_out": list(settings.held_out)}
     if settings.tokens:
         chosen["attentive"] = asdict(settings.attentive)
+    if "finetune" in settings.probes:
+        chosen["finetune"] = asdict(settings.finetune)
     return chosen | {"knn": {"k": knn.DEFAULT, "temperature": knn.TEMPERATURE, "centred": True}, "tries": fewshot.TRIES}
 
 
@@ -154,7 +168,14 @@ def score(
     there = read(bundles, other.dataset, test_rows, settings, cache_dir, patches)
     pooled: dict[str, Sides] = dict(with_pixels(here, there, width(main), settings.seed))
     whole: dict[str, Sides] = {name: (tokens, there.tokens[name]) for name, tokens in here.tokens.items()}
-    judge = Judge(settings.seed, pooler=settings.attentive, heads=getattr(getattr(main.encoder, "config", None), "heads", None))
+    judge = Judge(
+        settings.seed,
+        pooler=settings.attentive,
+        tuning=settings.finetune,
+        clips=settings.clips,
+        views=settings.views,
+        heads=getattr(getattr(main.encoder, "config", None), "heads", None),
+    )
     rows, heads = list[Row](), list[Head]()
     for question in asked:
         y, test_y = question.train[here.rows], question.test[there.rows]
@@ -163,10 +184,15 @@ def score(
         for name in settings.probes:
             on_event({"kind": "probe", "text": f"{name} on {question.label}"})
             methods = whole if name == "attentive" else pooled
+            if name == "finetune":
+                sides = Task(train.dataset, here.rows, y), Task(other.dataset, there.rows, test_y)
+                methods = {method: (Tunable(bundle, sides[0]), Tunable(bundle, sides[1])) for method, bundle in bundles.items()}
             found, fitted = compare(methods, question, name, y, test_y, judge)
             if name == "attentive":
                 said, warned = remarks.attentive(found, sum(p.numel() for p in main.encoder.parameters()))
                 notes, warnings = notes + said, warnings + warned
+            elif name == "finetune":
+                notes.append(remarks.finetune(question, settings.finetune))
             rows += found
             if keep_of is not None and fitted is not None:
                 told = keep.Asked(keep_of, taken(settings), train, other, test is None, here.rows, there.rows)

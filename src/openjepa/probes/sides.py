@@ -14,6 +14,7 @@ from torch import Tensor
 from openjepa.probes import floors, token_file
 from openjepa.probes.attentive import Attentive
 from openjepa.probes.features import VERSION, Features, Frozen, Pixels, Pooling, cache_file, extract_all, width
+from openjepa.probes.finetune import Finetune
 from openjepa.probes.judge import PROBES
 from openjepa.probes.questions import Labelled
 from openjepa.probes.reading import CHUNK, Readable, chunks
@@ -37,6 +38,7 @@ class Settings:
     group: str | None = None  # regular expression on a sample's name; its first group is never cut by a split
     held_out: tuple[str, ...] = ()  # groups to judge by; by default about a fifth of the samples in random ones
     attentive: Attentive = field(default_factory=Attentive)
+    finetune: Finetune = field(default_factory=Finetune)
 
     def __post_init__(self) -> None:
         for name in self.probes:
