@@ -29,6 +29,15 @@ def both(a: Bool[Tensor, "*b"] | None, b: Bool[Tensor, "*b"] | None) -> Bool[Ten
     return b if a is None else a if b is None else a & b
 
 
+def unless_all(valid: Bool[Tensor, "*b"]) -> Bool[Tensor, "*b"] | None:
+    """`valid`, or None where everything is real, which is cheaper to work with and gives the same numbers.
+
+    Asked on a CPU alone: elsewhere the question would wait for the device in every step, and in a compiled one it would break the graph.
+    """
+    asked = valid.device.type == "cpu" and not torch.compiler.is_compiling()
+    return None if asked and bool(valid.all()) else valid
+
+
 @dataclass(frozen=True)
 class Tokens:
     """A set of vectors that know where they are.

@@ -11,6 +11,11 @@ STEPS = """
 import torch
 from dataclasses import replace
 from openjepa.masks.random import Random
+from openjepa.modalities.series import Series
+from openjepa.modalities.table import Column, Table
+from openjepa.models.encoder import EncoderConfig
+from openjepa.models.predictor import PredictorConfig
+from openjepa.objectives.jepa import JEPAConfig
 from tests.objectives.test_several_masks import VJEPA, build
 
 def check(config, change=lambda batch: batch):
@@ -27,8 +32,22 @@ def ragged(batch):
     assert masks[0].target_valid is not None
     return replace(batch, masks=masks)
 
+def of_modality(modality, samples):
+    config = JEPAConfig(encoder=EncoderConfig(dim=24, depth=2, heads=2), predictor=PredictorConfig(dim=16, depth=2, heads=2), masks=Random(ratio=0.5))
+    objective, x = config.build(modality), modality.augment(samples, 0, 0, range(len(samples)))
+    batch = config.collate(x, modality, 0, 0, range(len(samples)))
+    eager = objective.loss(batch, 0.0).loss
+    compiled = torch.compile(objective, backend="eager", fullgraph=True)(batch, 0.0).loss
+    torch.testing.assert_close(compiled, eager)
+
 check(VJEPA, ragged)
 check(replace(VJEPA, **{part: replace(getattr(VJEPA, part), checkpointing=True) for part in ("encoder", "predictor")}))
+# what is padded is known on a CPU alone; a graph must not ask
+for lengths in ((40, 40), (40, 27)):
+    of_modality(Series(channels=2, size=(40,), patch=(4,)), [torch.randn(2, t) for t in lengths])
+for cells in ((1.0, 2.0, 0.0), (1.0, torch.nan, 1.0)):
+    table = Table(columns=(Column(name="a"), Column(name="b"), Column(name="c", categories=("x", "y"))), missing="invalid")
+    of_modality(table, [torch.tensor([[3.0, 4.0, 1.0]]), torch.tensor([cells])])
 """
 
 

@@ -186,3 +186,13 @@ def test_settings_that_mean_nothing_are_refused():
 def test_published_grids():
     assert len(Attentive().grid) == len(attentive.V_JEPA2.grid) == 20 and len(attentive.V_JEPA.grid) == 1
     assert attentive.V_JEPA2.depth == 4 and attentive.V_JEPA2.steps(168_913) == 20 * 660
+
+
+@pytest.mark.gpu
+def test_a_gpu_learns_the_same():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    (x, y), (test, _) = hidden(300, 0), hidden(100, 1)
+    here, there = (fit(TokenFeatures.of(x), y, 4, FAST, heads=1, device=device) for device in ("cpu", "cuda"))
+    assert all(w.device.type == "cpu" for w in there.weights.values())
+    torch.testing.assert_close(here.probabilities(TokenFeatures.of(test)), there.probabilities(TokenFeatures.of(test)), atol=2e-2, rtol=0)

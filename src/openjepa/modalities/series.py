@@ -17,7 +17,7 @@ from openjepa.modalities.modality import BadSample, Decoded
 from openjepa.modalities.scaling import FLAT, robust_asinh, standardised
 from openjepa.modalities.series_files import cases
 from openjepa.modalities.traces import traces
-from openjepa.tokens import Tokens
+from openjepa.tokens import Tokens, unless_all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,8 +202,8 @@ class Series(Grid):
 
     def enough(self, gone: Bool[Tensor, "b n d"]) -> Bool[Tensor, "b n"] | None:
         """At least half of the numbers are there."""
-        valid = 2 * gone.sum(-1) <= gone.shape[-1]
-        return None if bool(valid.all()) else valid
+        valid: Tensor = 2 * gone.sum(-1) <= gone.shape[-1]
+        return unless_all(valid)
 
     def pad(self, view: Shaped[Tensor, "b c t"]) -> tuple[Tensor, Tensor]:
         """The first half of the window; padding is NaN, so that there are no other numbers to put in it."""

@@ -15,7 +15,7 @@ from openjepa.modalities.delimited import MISSING, number
 from openjepa.modalities.drawn import Drawn
 from openjepa.modalities.modality import BadSample, Decoded, Modality
 from openjepa.modalities.table_files import Column, describe, table
-from openjepa.tokens import Tokens
+from openjepa.tokens import Tokens, unless_all
 
 Cells = list[str]
 CELL = 32  # pixels per column of a picture
@@ -190,10 +190,10 @@ class Table(Modality):
 
     def valid(self, x: Float[Tensor, "b 1 columns"]) -> Bool[Tensor, "b n"] | None:
         """Which tokens are real (the register always is); None: all of them."""
-        gone = x[:, 0].isnan()
-        if self.missing == "token" or not bool(gone.any()):
+        if self.missing == "token":
             return None
-        return torch.cat([torch.ones_like(gone[:, :1]), ~gone], 1)
+        gone = x[:, 0].isnan()
+        return unless_all(torch.cat([torch.ones_like(gone[:, :1]), ~gone], 1))
 
     def unpatchify(self, values: Float[Tensor, "b n d"], size: tuple[int, ...] | None = None) -> Float[Tensor, "b 1 columns"]:
         """Inverse of patchify (after `prepare`)."""

@@ -82,6 +82,7 @@ class Fitted:
     validation: tuple[float, ...]  # accuracy of every head of config.grid
     judged_by: int  # validation samples
     steps: int
+    device: torch.device = torch.device("cpu")  # where it answers
 
     @property
     def parameters(self) -> int:
@@ -90,7 +91,8 @@ class Fitted:
     @torch.no_grad()
     def probabilities(self, x: TokenFeatures) -> Float[Tensor, "m classes"]:
         """Of several views of a sample the mean of the answers, as the papers vote."""
-        return torch.cat([said[0].softmax(-1) for said in answers(self.weights, x, self.heads, self.config.depth)])
+        weights = {name: w.to(self.device) for name, w in self.weights.items()}
+        return torch.cat([said[0].softmax(-1).cpu() for said in answers(weights, x, self.heads, self.config.depth)])
 
     def predict(self, x: TokenFeatures) -> Int[Tensor, " m"]:
         return self.probabilities(x).argmax(1)
@@ -120,10 +122,12 @@ def fit(
     heads: int | None = None,
     seed: int = 0,
     groups: Int[Tensor, " n"] | None = None,
+    device: torch.device | str = "cpu",
 ) -> Fitted:
     """Train the grid on part of (x, y), keep the head that is best on the rest: most right, of equals the lowest cross-entropy.
 
-    `heads`: the encoder's attention heads, by default one per 64 features. With `groups` no group is on both sides.
+    `heads`: the encoder's attention heads, by default one per 64 features. With `groups` no group is on both sides. The weights
+    returned are on the CPU, wherever they learnt.
     ValueError where nothing can be held out, or for heads that do not divide the features.
     """
     config = config or Attentive()
@@ -140,15 +144,17 @@ def fit(
     found = list[tuple[float, float]]()
     best, weights = (0.0, -math.inf), Weights()
     for part in parts(config, heads, x, classes):
-        stack = train(x[kept], y[kept], classes, config, part, heads, seed)
+        stack = train(x[kept], y[kept], classes, config, part, heads, seed, device)
         for i, (right, miss) in enumerate(judge(stack, x[held], y[held], heads, config.depth)):
             found.append((right, miss))
             if (right, -miss) > best:
-                best, weights = (right, -miss), {name: w[i : i + 1].clone() for name, w in stack.items()}
+                best, weights = (right, -miss), {name: w[i : i + 1].clone().cpu() for name, w in stack.items()}
     if not weights:
         raise ValueError("every head ended in NaN; take smaller learning rates")
     chosen = config.grid[found.index((best[0], -best[1]))]
-    return Fitted(weights, config, heads, chosen, tuple(right for right, _ in found), len(held), config.steps(len(kept)))
+    return Fitted(
+        weights, config, heads, chosen, tuple(right for right, _ in found), len(held), config.steps(len(kept)), torch.device(device)
+    )
 
 
 def heads_for(dim: int) -> int:
@@ -187,22 +193,23 @@ def train(
     grid: Sequence[tuple[float, float]],
     heads: int,
     seed: int,
+    device: torch.device | str = "cpu",
 ) -> Weights:
     """The stack of heads after training; pure in the seed, and each head as if it were trained alone."""
     rng = torch.Generator().manual_seed(draws.key(seed, "attentive") % 2**63)
     start = heads_of.initial(x.dim, classes, config.depth, rng)
     dtype = torch.float64 if x.stored.dtype == "float64" else torch.float32
-    weights = {name: w.to(dtype).repeat(len(grid), *[1] * (w.ndim - 1)).requires_grad_() for name, w in start.items()}
+    weights = {name: w.to(device, dtype).repeat(len(grid), *[1] * (w.ndim - 1)).requires_grad_() for name, w in start.items()}
     steps, most = config.steps(len(x)), rows_at_once(len(grid), x, heads, classes, config.depth)
-    rates, decays = (torch.tensor(column, dtype=dtype) for column in zip(*grid, strict=True))
+    rates, decays = (torch.tensor(column, dtype=dtype, device=device) for column in zip(*grid, strict=True))
     share, fall = WarmupCosine(start=0.0, peak=1.0, final=0.0, warmup=config.warmup), Cosine(start=1.0, final=0.0)
     optimizer = AdamW(list(weights.values()))
     for step, batch in enumerate(islice(batches(len(x), config.batch_size, seed), steps)):
         for some in batch.split(most):
-            tokens, valid = x.batch(some)
+            tokens, valid = x.batch(some, device)
             said = heads_of.logits(weights, tokens, valid, heads, config.depth)
             # Summed over heads, whose gradients do not meet; the mean over the whole batch
-            right = y[some].repeat_interleave(x.views).repeat(len(grid))
+            right = y[some].repeat_interleave(x.views).repeat(len(grid)).to(device)
             loss = F.cross_entropy(said.flatten(0, 1), right, reduction="sum") / (len(batch) * x.views)
             loss.backward()
         progress = (step + 0.5) / steps  # the middle of the step: neither the first nor the last is lost to a rate of 0
@@ -226,7 +233,7 @@ def answers(weights: Weights, x: TokenFeatures, heads: int, depth: int) -> Itera
     """Logits of all heads of a stack, some samples after the others; of several views the log of their mean probability."""
     count, classes = weights["linear.bias"].shape
     for some in torch.arange(len(x)).split(min(1024, rows_at_once(count, x, heads, classes, depth))):
-        tokens, valid = x.batch(some)
+        tokens, valid = x.batch(some, weights["query"].device)
         said = heads_of.logits(weights, tokens, valid, heads, depth)
         yield said if x.views == 1 else said.unflatten(1, (-1, x.views)).log_softmax(-1).logsumexp(2) - math.log(x.views)
 
@@ -235,7 +242,8 @@ def answers(weights: Weights, x: TokenFeatures, heads: int, depth: int) -> Itera
 def judge(weights: Weights, x: TokenFeatures, y: Int[Tensor, " m"], heads: int, depth: int) -> list[tuple[float, float]]:
     """(accuracy, mean cross-entropy) of each head of a stack."""
     totals, at = torch.zeros(2, len(weights["linear.bias"]), dtype=torch.float64), 0
-    for said in answers(weights, x, heads, depth):
+    for at_once in answers(weights, x, heads, depth):
+        said = at_once.cpu()
         some = y[at : at + said.shape[1]].expand(said.shape[0], -1)
         totals[0] += (said.argmax(2) == some).double().sum(1)
         totals[1] += F.cross_entropy(said.permute(0, 2, 1), some, reduction="none").double().sum(1)

@@ -55,6 +55,7 @@ class Judge:
     tuning: Finetune = field(default_factory=Finetune)
     clips: int = 1
     views: int = 1
+    device: torch.device = torch.device("cpu")  # where an attentive probe learns
     heads: int | None = None  # attention heads of the encoder
     near: dict[str, tuple[bytes, knn.Near]] = field(default_factory=dict)  # method -> (samples, their neighbours)
 
@@ -137,7 +138,7 @@ def pool(
 ) -> Outcome:
     """The attentive probe, which pools tokens for itself."""
     heads = judge.heads if judge.heads and x.dim % judge.heads == 0 else None
-    fitted = attentive.fit(x, y, classes, judge.pooler, heads=heads, seed=judge.seed, groups=groups)
+    fitted = attentive.fit(x, y, classes, judge.pooler, heads=heads, seed=judge.seed, groups=groups, device=judge.device)
     guess = fitted.predict(test)
     return Outcome(guess == test_y, (), fitted.detail(), guess, fitted)
 

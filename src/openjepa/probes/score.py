@@ -174,6 +174,7 @@ def score(
         tuning=settings.finetune,
         clips=settings.clips,
         views=settings.views,
+        device=next(main.encoder.parameters()).device,
         heads=getattr(getattr(main.encoder, "config", None), "heads", None),
     )
     rows, heads = list[Row](), list[Head]()

@@ -55,17 +55,19 @@ class TokenFeatures:
     def dim(self) -> int:
         return int(self.stored.shape[2])
 
-    def batch(self, which: Int[Tensor, " b"] | slice) -> tuple[Float[Tensor, "bv tokens d"], Bool[Tensor, "bv tokens"] | None]:
-        """Tokens of samples `which`, float32 unless float64 is stored, and which of them are real. Padding reads as 0.
+    def batch(
+        self, which: Int[Tensor, " b"] | slice, device: torch.device | str = "cpu"
+    ) -> tuple[Float[Tensor, "bv tokens d"], Bool[Tensor, "bv tokens"] | None]:
+        """Tokens of samples `which` on `device`, float32 unless float64 is stored, and which of them are real. Padding reads as 0.
 
         All views of the first sample, then all of the next.
         """
         rows = self.rows[which]
-        x = torch.from_numpy(self.stored[rows.numpy()]).reshape(-1, self.tokens, self.dim)
+        x = torch.from_numpy(self.stored[rows.numpy()]).to(device).reshape(-1, self.tokens, self.dim)
         x = x if x.dtype == torch.float64 else x.float()
         if self.valid is None:
             return x, None
-        valid = self.valid[rows].reshape(-1, self.tokens)
+        valid = self.valid[rows].to(device).reshape(-1, self.tokens)
         return x.masked_fill_(~valid[..., None], 0.0), valid
 
 
