@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[1] / "src/openjepa"
 # What each part may import, beside itself. Nothing imports recipes but the command line and tests.
 BASE = {"tokens", "schedules", "draws", "imported"}
 PARTS = {"modalities", "masks"}
-RUN = {"run", "objectives", "models", *PARTS, *BASE}
+RUN = {"run", "objectives", "losses", "models", *PARTS, *BASE}
 MAY = {
     "tokens": set(),
     "schedules": set(),
@@ -15,8 +15,9 @@ MAY = {
     "imported": set(),
     "modalities": BASE,
     "masks": BASE,
+    "losses": set(),
     "models": BASE,
-    "objectives": {*BASE, *PARTS, "models"},
+    "objectives": {*BASE, *PARTS, "losses", "models"},
     "data": {*BASE, "modalities"},
     "run": {*BASE, *PARTS, "models", "objectives"},
     "engine": RUN,

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from openjepa.losses.variance import variance_and_covariance
 from openjepa.masks.blocks import Blocks
 from openjepa.modalities.grid import Grid
 from openjepa.models.encoder import EncoderConfig
@@ -158,3 +159,37 @@ def test_goals_with_instance_norm_are_the_mean_of_normed_layers():
     torch.testing.assert_close(objective.targets(patches), torch.stack([per_sample(layer, None) for layer in layers]).mean(0))
     plain, _, _ = build(replace(config, instance_norm=False))
     assert not torch.allclose(plain.targets(patches), objective.targets(patches))
+
+
+def test_variance_and_covariance_of_the_context_come_on_top():
+    """The parts are those of the features that the predictor reads, and each reaches the encoder."""
+    config = replace(TINY, variance=2.0, covariance=0.5)
+    objective, _, batch = build(config)
+    plain, _, _ = build()
+    output = objective.loss(batch, 0.0)
+    short, shared = variance_and_covariance(objective.predict(batch).context.values.flatten(0, 1))
+    torch.testing.assert_close(output.metrics["loss_prediction"], plain.loss(batch, 0.0).loss)
+    torch.testing.assert_close(output.loss, output.metrics["loss_prediction"] + 2 * short + 0.5 * shared)
+    assert short > 0 and shared > 0 and not any(value.requires_grad for value in output.metrics.values())
+    for other in (replace(TINY, variance=2.0), replace(TINY, covariance=0.5)):
+        found, _, _ = build(other)
+        found.loss(batch, 0.0).loss.backward()
+        plain.zero_grad()
+        plain.loss(batch, 0.0).loss.backward()
+        assert not torch.allclose(found.encoder.embed.weight.grad, plain.encoder.embed.weight.grad)
+        torch.testing.assert_close(found.predictor.proj.weight.grad, plain.predictor.proj.weight.grad)  # it sees the prediction alone
+
+
+def test_of_several_mask_configurations_the_mean():
+    config = replace(TINY, masks=(Blocks(), Blocks(count=2)), variance=1.0, covariance=1.0)
+    objective, _, batch = build(config)
+    output = objective.loss(batch, 0.0)
+    each = [variance_and_covariance(p.context.values.flatten(0, 1)) for p in objective.predictions(batch)]
+    torch.testing.assert_close(output.metrics["loss_variance"], (each[0][0] + each[1][0]) / 2)
+    torch.testing.assert_close(output.metrics["loss_covariance"], (each[0][1] + each[1][1]) / 2)
+    assert {"loss_masks0", "loss_masks1"} < set(output.metrics)
+
+
+def test_weights_below_nothing_are_refused():
+    with pytest.raises(ValueError, match="0 or more"):
+        replace(TINY, covariance=-1.0)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from openjepa.draws import Rows, key
+from openjepa.losses.variance import variance_and_covariance
 from openjepa.masks.blocks import Blocks
 from openjepa.masks.samplers import Sampler
 from openjepa.modalities.modality import Modality
@@ -43,6 +44,9 @@ class JEPAConfig:
     # before that, each layer less the mean of its sample's tokens, over their std (EAT, arXiv:2401.03497; WavJEPA, 2509.23238)
     instance_norm: bool = False
     balance: float | None = None  # content over position std after the patch embedding, set on the first batch
+    # beside the loss, of the context tokens of all samples (VICReg, arXiv:2105.04906; with JEPA C-JEPA, 2410.19560; video 2412.10925)
+    variance: float = 0.0  # weight of what the std of each feature lacks to 1
+    covariance: float = 0.0  # weight of the squared covariances of features, over d
     # ---- to hold released weights
     mask_tokens: int | None = None  # of the predictor; None: one per mask configuration. V-JEPA 2's weights have 10
     shared_mask_token: bool = False  # all configurations ask with the first one, as in V-JEPA 2's training code
@@ -54,6 +58,10 @@ class JEPAConfig:
         if self.mask_tokens is not None and self.mask_tokens < (1 if self.shared_mask_token else len(self.samplers)):
             raise ValueError(
                 f"mask_tokens is {self.mask_tokens} for {len(self.samplers)} mask configurations; give as many, or shared_mask_token"
+            )
+        if min(self.variance, self.covariance) < 0:
+            raise ValueError(
+                f"variance is {self.variance} and covariance {self.covariance}; they are weights of terms of the loss, 0 or more"
             )
         if self.balance is not None and isinstance(self.encoder, OwnEncoder):
             raise ValueError("balance sets the patch embedding of our encoder; a network of your own has none: drop balance")
@@ -147,13 +155,19 @@ class JEPA(Objective):
         return torch.stack(layers).mean(0)
 
     def loss(self, batch: Batch, progress: float) -> LossOutput:
-        """Distance of guesses and layer-normed target features over all that was asked, in float32; mean over mask configurations."""
+        """Distance of guesses and layer-normed target features over all that was asked, in float32; mean over mask configurations.
+
+        With `variance` or `covariance` what keeps the context features apart comes on top, and all parts are logged.
+        """
         predictions = self.predictions(batch)
         losses = [distance(p.guesses, p.goals, p.valid, self.config.loss) for p in predictions]
-        if len(losses) == 1:
-            return LossOutput(losses[0], predictions[0])
-        each = {f"loss_masks{at}": loss.detach() for at, loss in enumerate(losses)}
-        return LossOutput(torch.stack(losses).mean(), predictions[0], each)
+        told = {f"loss_masks{at}": loss.detach() for at, loss in enumerate(losses)} if len(losses) > 1 else {}
+        total = torch.stack(losses).mean()
+        if self.config.variance or self.config.covariance:
+            short, shared = (torch.stack(each).mean() for each in zip(*(spread(p.context) for p in predictions), strict=True))
+            told |= {"loss_prediction": total.detach(), "loss_variance": short.detach(), "loss_covariance": shared.detach()}
+            total = total + self.config.variance * short + self.config.covariance * shared
+        return LossOutput(total, predictions[0], told)
 
     def after_step(self, progress: float) -> dict[str, float]:
         momentum = self.config.momentum(progress)
@@ -174,6 +188,11 @@ def per_sample(x: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None) -> 
     less = (x - mean).masked_fill(~real, 0)
     std = (less.square().sum(1, keepdim=True) / count).sqrt()
     return (less / (std + EPS)).to(x.dtype)
+
+
+def spread(context: Tokens) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """See losses.variance; over all tokens of all samples that are no padding."""
+    return variance_and_covariance(context.values.flatten(0, 1), None if context.valid is None else context.valid.flatten())
 
 
 def distance(
