@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from openjepa.probes.features import extract, extract_all, load
+from openjepa.modalities.points import Points
+from openjepa.probes.features import extract, extract_all, load, side_by_side
 from openjepa.probes.reading import content
 from tests.probes.made import MODALITY, Known, Made, pictures, vit
 
@@ -23,6 +24,7 @@ def test_features_are_those_of_each_picture_alone(sizes):
     torch.testing.assert_close(extract(bundle, data, layer=-3).x, want[:, 2].mean(1), **close)
     torch.testing.assert_close(extract(bundle, data, pooling="tokens", layer=-2).x, want[:, 3], **close)
     torch.testing.assert_close(extract(bundle, data, pooling="last4").x, want[:, 1:].mean(2).flatten(1), **close)
+    torch.testing.assert_close(extract(bundle, data, pooling="places", layer=-2).x, want[:, 3].flatten(1), **close)
     rows = [250, 3, 7]
     torch.testing.assert_close(extract(bundle, data, rows).x, want[rows, 4].mean(1), **close)
 
@@ -46,6 +48,7 @@ def test_whatever_changes_the_numbers_changes_the_file(tmp_path):
         (vit(), Made(data.images, fingerprint="other"), None, {}),
         (vit(), data, [0, 1, 2], {}),
         (vit(), data, None, {"pooling": "last4"}),
+        (vit(), data, None, {"pooling": "places"}),
         (vit(), data, None, {"layer": -2}),
     ]
     for count, (bundle, dataset, rows, how) in enumerate(others, 2):
@@ -135,3 +138,27 @@ def test_content_is_of_the_picture_not_of_its_bytes_in_a_row():
 def test_settings_that_mean_nothing_are_refused(how, message):
     with pytest.raises(ValueError, match=message):
         extract(vit(), Made(pictures(2)), **how)
+
+
+def test_places_side_by_side_know_where_the_mean_does_not():
+    """The same two patches, in two orders."""
+    a, b = torch.zeros(3, 8, 12, dtype=torch.uint8), torch.zeros(3, 8, 12, dtype=torch.uint8)
+    a[:, :4, :4], b[:, 4:, 8:] = 200, 200
+    bundle = vit(position_scale=0.0)
+    mean, places = (extract(bundle, Made([a, b]), pooling=pooling).x for pooling in ("mean", "places"))
+    torch.testing.assert_close(mean[0], mean[1])
+    assert (places[0] - places[1]).abs().max() > 0.1
+
+
+def test_padding_is_zero_among_places():
+    tokens, valid = torch.randn(2, 3, 4), torch.tensor([[True, True, False], [True, True, True]])
+    tokens[0, 2] = torch.nan
+    flat = side_by_side(tokens, valid, MODALITY)
+    assert flat[0, 8:].eq(0).all() and torch.equal(flat[0, :8], tokens[0, :2].flatten()) and torch.equal(flat[1], tokens[1].flatten())
+
+
+def test_places_that_say_nothing_or_are_too_many_are_refused():
+    with pytest.raises(ValueError, match="lie elsewhere"):
+        side_by_side(torch.zeros(1, 2, 3), None, Points())
+    with pytest.raises(ValueError, match="196 tokens of 384 features 75,264"):
+        side_by_side(torch.zeros(1, 196, 384), None, MODALITY)

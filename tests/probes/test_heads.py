@@ -42,7 +42,13 @@ def every(head, bundle, data, rows):
 
 
 @pytest.mark.parametrize(
-    "settings", [Settings(("knn", "linear")), Settings(("knn", "linear"), pooling="last4"), Settings(("linear",), layer=-2)]
+    "settings",
+    [
+        Settings(("knn", "linear")),
+        Settings(("knn", "linear"), pooling="last4"),
+        Settings(("knn", "linear"), pooling="places"),
+        Settings(("linear",), layer=-2),
+    ],
 )
 def test_a_kept_head_answers_what_the_probe_scored(tmp_path, settings):
     """Written, read and asked sample by sample: exactly as many right as the report says, and the wrong ones by name."""

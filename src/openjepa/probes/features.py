@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -27,7 +27,8 @@ from openjepa.probes import floors
 from openjepa.probes.reading import Readable, chunks
 from openjepa.probes.token_file import TokenWriter
 
-Pooling = Literal["mean", "last4", "tokens"]
+Pooling = Literal["mean", "last4", "places", "tokens"]
+MOST = 2**16  # features of a sample that "places" puts side by side
 VERSION = "2"  # of what is cached: rises when the same key would give other numbers
 
 
@@ -67,8 +68,26 @@ def pooled(encoded: Any, dim: int, pooling: Pooling, modality: Any, size: tuple[
     tokens: Tensor = encoded.tokens[..., :dim]  # the first of the last -layer layers
     if pooling == "tokens":
         return tokens
-    found: Tensor = modality.pool(tokens, getattr(encoded, "valid", None), size)
+    valid: Tensor | None = getattr(encoded, "valid", None)
+    if pooling == "places":
+        return side_by_side(tokens, valid, modality)
+    found: Tensor = modality.pool(tokens, valid, size)
     return found
+
+
+def side_by_side(tokens: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, modality: Any) -> Float[Tensor, "b e"]:
+    """Every token at a place of its own, as pixels are in raw samples; 0 where a sample is padded. ValueError where that says nothing."""
+    if modality.placed_by_content:
+        raise ValueError(
+            f"pooling places compares token i of one sample with token i of another; those of {modality.kind} lie elsewhere: take mean"
+        )
+    n, d = tokens.shape[1:]
+    if n * d > MOST:
+        raise ValueError(
+            f"pooling places makes {n} tokens of {d} features {n * d:,} numbers a sample, over {MOST:,}; take mean, or attentive"
+        )
+    flat: Tensor = tokens.flatten(1) if valid is None else tokens.masked_fill(~valid[..., None], 0).flatten(1)
+    return flat
 
 
 def depth_asked(pooling: Pooling, layer: int) -> int:
@@ -93,8 +112,8 @@ def extract(
 ) -> Features:
     """Features of `dataset` (or of `rows`), from the cache when they are there.
 
-    mean: the mean token of layer `layer`; last4: mean tokens of the last four layers side by side; tokens: every token
-    of layer `layer`. Unreadable samples are left out and listed. ValueError when none can be read.
+    mean: the mean token of layer `layer`; last4: mean tokens of the last four layers side by side; places: all tokens of layer
+    `layer` side by side; tokens: the same, one row each. Unreadable samples are left out and listed. ValueError when none can be read.
     """
     rows = range(len(dataset)) if rows is None else rows
     path = cache_file(bundle, dataset, rows, pooling, layer, cache_dir)

@@ -17,6 +17,7 @@ from openjepa.probes.heads import Head, HeadInfo
 from openjepa.probes.linear import Linear, Scale
 
 BANK = 5_000  # training samples that a head of neighbours keeps: 2 MB at 192 features
+BANK_BYTES = 2**24  # fewer of them where every one is long
 SHOWN = 10  # neighbours told of one sample
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from openjepa import draws
 from openjepa.frozen import FrozenEncoder
 from openjepa.probes.confidence import wilson
-from openjepa.probes.head_kinds import BANK, AttentiveHead, KnnHead, LinearHead, settings_of
+from openjepa.probes.head_kinds import BANK, BANK_BYTES, AttentiveHead, KnnHead, LinearHead, settings_of
 from openjepa.probes.heads import Head, HeadInfo, Of, Score, Wrong
 from openjepa.probes.judge import Outcome, Sides
 from openjepa.probes.questions import Labelled, Question
@@ -81,7 +81,7 @@ def bank(
     """Of at most BANK samples drawn at random. Its score is its own: a part of the samples, as float16, may vote otherwise."""
     (x, y, rows), (test_x, truth, test_rows) = train, test
     key = draws.uniform(asked.settings["seed"], 0, range(len(x)), 1, "probe.bank")[:, 0]  # a stride could miss a whole class
-    some = torch.from_numpy(key).argsort()[:BANK].sort().values
+    some = torch.from_numpy(key).argsort()[: min(BANK, BANK_BYTES // (2 * x.shape[1]))].sort().values
     names = [asked.train.dataset.name(int(row)) for row in rows[some]]
     made = KnnHead.fitted(info, x[some], y[some], rows[some], names)
     guess = made.predict(test_x)

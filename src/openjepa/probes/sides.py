@@ -47,7 +47,7 @@ class Settings:
                 hint = f", did you mean {near[0]!r}?" if near else ";"
                 raise ValueError(f"no probe {name!r}{hint} there are {', '.join(PROBES)}")
         if self.pooling == "tokens":
-            raise ValueError("pooling 'tokens' gives many features per image, these probes want one; take mean or last4")
+            raise ValueError("pooling 'tokens' gives many features per image, these probes want one; take mean, last4 or places")
         if self.clips < 1:
             raise ValueError(f"clips is {self.clips}; at least 1")
         if self.views < 1:

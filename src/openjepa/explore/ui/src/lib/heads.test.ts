@@ -23,6 +23,7 @@ test("heads of the checkpoint on screen come first, those that cannot be asked a
 test("a kind nobody knows is called what it calls itself, and its parts are no known ones", () => {
   expect(titleOf(head({ kind: "weather" }))).toBe("weather");
   expect(taken(head({ settings: { pooling: "last4", layer: -1 } }))).toBe("last 4 layers");
+  expect(taken(head({ settings: { pooling: "places", layer: -2 } }))).toBe("all places, layer -2");
   expect(taken(head({ settings: {} }))).toBe("");
   for (const is of [isClasses, isNeighbours, isTokens, isText]) {
     expect(is({ kind: "weather", sky: "blue" })).toBe(false);

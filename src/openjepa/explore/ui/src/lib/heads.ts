@@ -25,7 +25,8 @@ export const titleOf = (head: HeadShown): string => KINDS[head.kind] ?? head.kin
 /** How features are taken, where it is not the last layer's mean token. */
 export function taken(head: HeadShown): string {
   const { pooling, layer } = head.settings as { pooling?: string; layer?: number };
-  return [pooling === "last4" ? "last 4 layers" : "", layer !== undefined && layer !== -1 ? `layer ${layer}` : ""].filter(Boolean).join(", ");
+  const pooled = { last4: "last 4 layers", places: "all places" }[pooling ?? ""] ?? "";
+  return [pooled, layer !== undefined && layer !== -1 ? `layer ${layer}` : ""].filter(Boolean).join(", ");
 }
 
 const FLOORS: Record<string, string> = {
