@@ -142,25 +142,25 @@ def table(rows: Sequence[Row]) -> str:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row.get("kind") == "probe":
-            groups.setdefault((row["recipe"], changed(row), data_name(row), row["label"], probe_name(row)), []).append(row)
+            groups.setdefault((row["recipe"], changed(row), data_name(row), row["label"], probe_name(row), labels(row)), []).append(row)
     if not groups:
         return "No measured rows yet: `src/openjepa/recipes/results.jsonl` is empty."
-    head = ["recipe", "data", "question", "probe", "frozen encoder", *FLOORS, "seeds", "splits", "minutes", "verdict"]
+    head = ["recipe", "data", "question", "probe", "labels", "frozen encoder", *FLOORS, "seeds", "splits", "minutes", "verdict"]
     lines = [head, ["---"] * len(head)]
-    for (recipe, settings, data, label, probe), same in sorted(groups.items(), key=place):
+    for (recipe, settings, data, label, probe, labelled), same in sorted(groups.items(), key=place):
         floors = [percent([r["floors"][f] for r in same if f in r["floors"]]) for f in FLOORS]
         took = f"{statistics.mean(r['minutes'] for r in same):.1f}"
         verdicts = ", ".join(dict.fromkeys(r["verdict"] for r in same))
         name = f"`{recipe}`" + (f" `{settings}`" if settings else "")
         score = f"**{percent([r['accuracy'] for r in same])}**"
         seeds, splits = len({r["seed"] for r in same}), len({json.dumps(r.get("held_out", [])) for r in same})
-        lines.append([name, data, label, probe, score, *floors, str(seeds), str(splits), took, verdicts])
+        lines.append([name, data, label, probe, labelled, score, *floors, str(seeds), str(splits), took, verdicts])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def place(group: tuple[tuple[Any, ...], list[Row]]) -> tuple[Any, ...]:
     """Where rows of the table stand: by kind and data, recipes as they are first; questions in the order in which they were asked."""
-    recipe, settings, data, _, _ = group[0]
+    recipe, settings, data = group[0][:3]
     return KINDS.index(re.split(r"\W", recipe)[0]), data, bool(settings), recipe, settings
 
 
@@ -190,6 +190,12 @@ def probe_name(row: Row) -> str:
     """The probe, with what is not usual about it."""
     words = shlex.split(row["probe_command"])
     return " ".join([row["probe"], *(f"`{name} {words[words.index(name) + 1]}`" for name in HOW if name in words)])
+
+
+def labels(row: Row) -> str:
+    """How many samples of a made world had labels to learn the probe from; files are as many as there are."""
+    found = re.search(r"[?&]count=(\d+)", str(row["data"]))
+    return f"{int(found[1]):,}" if found else "all"
 
 
 def changed(row: Row) -> str:

@@ -190,6 +190,18 @@ def test_of_several_mask_configurations_the_mean():
     assert {"loss_masks0", "loss_masks1"} < set(output.metrics)
 
 
-def test_weights_below_nothing_are_refused():
-    with pytest.raises(ValueError, match="0 or more"):
-        replace(TINY, covariance=-1.0)
+def test_without_the_prediction_the_predictor_learns_nothing():
+    """The control: what variance and covariance teach alone."""
+    objective, _, batch = build(replace(TINY, variance=1.0, covariance=1.0, prediction=0.0))
+    output = objective.loss(batch, 0.0)
+    torch.testing.assert_close(output.loss, output.metrics["loss_variance"] + output.metrics["loss_covariance"])
+    output.loss.backward()
+    assert not objective.predictor.proj.weight.grad.any() and objective.encoder.embed.weight.grad.any()
+    half, _, _ = build(replace(TINY, prediction=0.5))
+    torch.testing.assert_close(half.loss(batch, 0.0).loss, 0.5 * output.metrics["loss_prediction"])
+
+
+@pytest.mark.parametrize("weights", [{"covariance": -1.0}, {"prediction": 0.0}, {"variance": -0.1, "covariance": 1.0}])
+def test_weights_that_teach_nothing_or_less_are_refused(weights):
+    with pytest.raises(ValueError, match="each must be 0 or more"):
+        replace(TINY, **weights)

@@ -47,6 +47,7 @@ class JEPAConfig:
     # beside the loss, of the context tokens of all samples (VICReg, arXiv:2105.04906; with JEPA C-JEPA, 2410.19560; video 2412.10925)
     variance: float = 0.0  # weight of what the std of each feature lacks to 1
     covariance: float = 0.0  # weight of the squared covariances of features, over d
+    prediction: float = 1.0  # weight of the prediction beside them; 0 is the control: what these two learn alone
     # ---- to hold released weights
     mask_tokens: int | None = None  # of the predictor; None: one per mask configuration. V-JEPA 2's weights have 10
     shared_mask_token: bool = False  # all configurations ask with the first one, as in V-JEPA 2's training code
@@ -59,10 +60,9 @@ class JEPAConfig:
             raise ValueError(
                 f"mask_tokens is {self.mask_tokens} for {len(self.samplers)} mask configurations; give as many, or shared_mask_token"
             )
-        if min(self.variance, self.covariance) < 0:
-            raise ValueError(
-                f"variance is {self.variance} and covariance {self.covariance}; they are weights of terms of the loss, 0 or more"
-            )
+        weights = {name: getattr(self, name) for name in ("variance", "covariance", "prediction")}
+        if min(weights.values()) < 0 or not any(weights.values()):
+            raise ValueError(f"the loss has the weights {weights}; each must be 0 or more, and one above 0")
         if self.balance is not None and isinstance(self.encoder, OwnEncoder):
             raise ValueError("balance sets the patch embedding of our encoder; a network of your own has none: drop balance")
         if self.balance is not None and isinstance(self.encoder, EncoderConfig) and self.encoder.position != "sincos":
@@ -162,10 +162,11 @@ class JEPA(Objective):
         predictions = self.predictions(batch)
         losses = [distance(p.guesses, p.goals, p.valid, self.config.loss) for p in predictions]
         told = {f"loss_masks{at}": loss.detach() for at, loss in enumerate(losses)} if len(losses) > 1 else {}
-        total = torch.stack(losses).mean()
+        predicted = torch.stack(losses).mean()
+        total = self.config.prediction * predicted
         if self.config.variance or self.config.covariance:
             short, shared = (torch.stack(each).mean() for each in zip(*(spread(p.context) for p in predictions), strict=True))
-            told |= {"loss_prediction": total.detach(), "loss_variance": short.detach(), "loss_covariance": shared.detach()}
+            told |= {"loss_prediction": predicted.detach(), "loss_variance": short.detach(), "loss_covariance": shared.detach()}
             total = total + self.config.variance * short + self.config.covariance * shared
         return LossOutput(total, predictions[0], told)
 
