@@ -129,6 +129,11 @@ FAULTS = [
     Fault(14, "files are opened with code in them", "interop/files.py", "weights_only=True, mmap=True", "weights_only=False, mmap=True", "interop/test_official.py"),
     Fault(14, "a start from other weights is forgotten", "train.py", "load_start(objective, self.run.init)", "pass", "interop/test_start.py"),
     Fault(14, "a frame sees the next one", "models/dynamics.py", "frame[:, None] >= frame", "frame[:, None] >= frame - 1", "models/test_dynamics.py"),
+    Fault(13, "padding counts among the features that are to differ", "losses/variance.py", "real, count = valid[:, None], valid.sum()", "real, count = valid[:, None] | True, len(x)", "losses"),
+    Fault(13, "the covariance of a feature with itself counts", "losses/variance.py", "(covariance.square().sum() - own.square().sum())", "covariance.square().sum()", "losses"),
+    Fault(13, "padding stays among places", "probes/features.py", "tokens.masked_fill(~valid[..., None], 0).flatten(1)", "tokens.flatten(1)", "probes/test_features.py"),
+    Fault(13, "fine-tuning trains the frozen encoder", "probes/finetune.py", "copy.deepcopy(bundle.encoder).requires_grad_(True)", "bundle.encoder.requires_grad_(True)", "probes/test_finetune.py"),
+    Fault(13, "tokens are hidden when a fine-tuned encoder is judged", "probes/finetune.py", "if not block.training:", "if False:", "probes/test_finetune.py"),
     # 15 the explorer
     Fault(15, "the context of a strict question holds what is asked", "explore/question.py", 'if mode == "strict":', "if False:", "explore/test_question.py explore/test_prediction.py"),
     Fault(15, "a union asks twice for what two holes share", "explore/question.py", "blocks, valid = torch.cat(holes).unique()[None, None], None", "blocks, valid = torch.cat(holes)[None, None], None", "explore/test_question.py"),
