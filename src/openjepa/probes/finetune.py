@@ -97,9 +97,8 @@ class Regularised:
         seen = regularised_mask(drawn, self.config.masked, self.config.mask_mode).to(x.device)
         if keys is not None:
             seen = keys & seen
-            seen = seen | (
-                keys & ~seen.any(-1, keepdim=True)
-            )  # of a sample that is mostly padding all may be hidden: a softmax over nothing
+            # Of a sample that is mostly padding all may be hidden, and a softmax over nothing is NaN
+            seen = seen | (keys & ~seen.any(-1, keepdim=True))
         return x, last, rope, seen
 
 
