@@ -79,7 +79,16 @@ _ASKING = replace(_PREDICTOR, dim=64, depth=2, heads=2)
 
 vjepa_motion: Run = Run(
     modality=Video(size=(8, 32, 32), patch=(4, 8, 8), fps=None, crop_scale=(0.8, 1.0), flip=False),
-    objective=replace(_JEPA, encoder=_MOVING, predictor=_ASKING, masks=Random(ratio=0.6), balance=1.0, variance=1.0, covariance=1.0),
+    objective=replace(
+        _JEPA,
+        encoder=_MOVING,
+        predictor=_ASKING,
+        masks=Random(ratio=0.6),
+        momentum=Linear(start=0.96, final=1.0),
+        balance=1.0,
+        variance=1.0,
+        covariance=1.0,
+    ),
     optimizer=replace(ADAM, lr=replace(ADAM.lr, peak=2e-3), clip=5.0),
     data=DataConfig(path="world:tabletop-motion?frames=8&noise=0.1&objects=2&texture=0.3&scale=1.5"),
     steps=600,
