@@ -19,6 +19,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from openjepa.recipes import load
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "src/openjepa/recipes/results.jsonl"
 README, EVERY = ROOT / "README.md", ROOT / "docs/results.md"
@@ -183,10 +185,12 @@ def main_rows(rows: Sequence[Row]) -> list[Row]:
 
 
 def data_name(row: Row) -> str:
-    """What was probed, without its split; with what was changed in it after training, such as the order of frames."""
+    """What was probed, without its split; of a made world with what is not as in the recipe, or changed after training, as the order of frames."""
     path, _, settings = str(row["data"]).partition("?")
     trained = set(str(row["train"]).partition("?")[2].split("&"))
-    more = [word for word in settings.split("&") if word and word not in trained and not word.startswith(("count=", "seed="))]
+    usual = set(load(row["recipe"]).data.path.partition("?")[2].split("&")) if path.startswith("world:") else set()
+    told = [word for word in settings.split("&") if word and not word.startswith(("count=", "seed="))]
+    more = [word for word in told if word not in trained or word not in usual]
     where = Path(path.partition("::")[0])
     if path.startswith("world:"):
         return " ".join([path, *more])
