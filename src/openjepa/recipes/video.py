@@ -84,7 +84,7 @@ vjepa_motion: Run = Run(
         encoder=_MOVING,
         predictor=_ASKING,
         masks=Random(ratio=0.6),
-        momentum=Linear(start=0.965, final=1.0),
+        momentum=Linear(start=0.98, final=1.0),
         balance=1.0,
         variance=1.0,
         covariance=1.0,
