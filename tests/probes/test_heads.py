@@ -22,6 +22,7 @@ from openjepa.probes.token_file import TokenFeatures
 from tests.probes.made import bright, vit
 from tests.probes.test_score import labelled
 
+WORKING = Attentive(rates=(3e-2,), decays=(0.01,), epochs=40)
 SMALL = Attentive(rates=(3e-3,), decays=(0.01,), epochs=2)
 INFO = HeadInfo(
     "linear", "class", ("dark", "light", "white"), {"pooling": "mean", "layer": -1, "clips": 1, "views": 1}, Of("0" * 64, 10, 7), 0
@@ -48,6 +49,8 @@ def every(head, bundle, data, rows):
         Settings(("knn", "linear"), pooling="last4"),
         Settings(("knn", "linear"), pooling="places"),
         Settings(("linear",), layer=-2),
+        Settings(("attentive",), layer=-2, attentive=WORKING),
+        Settings(("attentive",), pooling="last4", attentive=WORKING),
     ],
 )
 def test_a_kept_head_answers_what_the_probe_scored(tmp_path, settings):

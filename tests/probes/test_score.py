@@ -261,6 +261,19 @@ def test_clips_are_averaged_and_their_tokens_stand_side_by_side():
     assert side.tokens["pixels"].tokens == 12
 
 
+def test_an_attentive_probe_reads_the_layers_that_pooling_names(tmp_path):
+    """Each of the three has tokens of its own, on disk too, and raw patches as wide as they are."""
+    data, bundle = Made(pictures(9), {}), vit()
+    every = bundle.encode(torch.stack(data.images), layers=5).tokens
+    for how, want in (({}, every[..., -12:]), ({"layer": -4}, every[..., 12:24]), ({"pooling": "last4"}, every[..., 12:])):
+        settings = Settings(("attentive",), **how)
+        code = patch_code(bundle, data, range(9), settings)
+        side = read({"encoder": bundle}, data, list(range(9)), settings, tmp_path, code)
+        got, _ = side.tokens["encoder"].batch(slice(None))
+        torch.testing.assert_close(got, want, atol=2e-3, rtol=1e-3)
+        assert side.tokens["pixels"].dim == max(want.shape[2], 16)  # the code of a place wants 16
+
+
 def test_views_along_the_longer_side_are_averaged_and_their_tokens_kept_apart():
     """Pictures twice as wide as a view, whose halves are two views."""
     wide = torch.cat([torch.stack(pictures(9)), 255 - torch.stack(pictures(9))], 3)

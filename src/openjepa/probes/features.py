@@ -65,7 +65,7 @@ def pooled(encoded: Any, dim: int, pooling: Pooling, modality: Any, size: tuple[
     """Pool what `encode(layers=depth_asked(...))` gave of views of `size`: the last four layers, or the asked one alone."""
     if pooling == "last4":
         return encoded.pooled  # type: ignore[no-any-return]
-    tokens: Tensor = encoded.tokens[..., :dim]  # the first of the last -layer layers
+    tokens = tokens_of(encoded, dim, pooling)
     if pooling == "tokens":
         return tokens
     valid: Tensor | None = getattr(encoded, "valid", None)
@@ -73,6 +73,12 @@ def pooled(encoded: Any, dim: int, pooling: Pooling, modality: Any, size: tuple[
         return side_by_side(tokens, valid, modality)
     found: Tensor = modality.pool(tokens, valid, size)
     return found
+
+
+def tokens_of(encoded: Any, dim: int, pooling: Pooling) -> Float[Tensor, "b n e"]:
+    """What a probe of tokens reads of what `encode(layers=depth_asked(...))` gave: last4 is the last four layers side by side."""
+    tokens: Tensor = encoded.tokens  # of all layers asked for, the earliest first
+    return tokens if pooling == "last4" else tokens[..., :dim]
 
 
 def side_by_side(tokens: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, modality: Any) -> Float[Tensor, "b e"]:
@@ -161,9 +167,9 @@ def extract_all(
                 size = tuple(chunk.all[0].shape[2:])  # of all views
                 values = [pooled(one, width(bundle), pooling, modality, size) for one in encoded]
                 parts[name].append(torch.cat(values, 1) if pooling == "tokens" else torch.stack(values).mean(0))
-            if name in writers:  # of layer `layer`: the first of those asked for, or of the last four the last
-                columns = slice(-width(bundle), None) if layer == -1 else slice(width(bundle))
-                write_tokens(writers[name], [one.tokens[..., columns] for one in encoded], [getattr(one, "valid", None) for one in encoded])
+            if name in writers:
+                seen = [tokens_of(one, width(bundle), pooling) for one in encoded]
+                write_tokens(writers[name], seen, [getattr(one, "valid", None) for one in encoded])
         if patches is not None and "pixels" in writers:
             raw = [patches(modality.patchify(view)) for view in chunk.all]
             write_tokens(writers["pixels"], [one.values for one in raw], [one.valid for one in raw])
@@ -196,7 +202,7 @@ def cache_file(
     bundle: Frozen,
     dataset: Readable,
     rows: Sequence[int],
-    pooling: Pooling,
+    pooling: str,
     layer: int,
     folder: Path | None,
     clips: int = 1,

@@ -21,7 +21,7 @@ from openjepa.checkpoint import Damaged, write_tensors
 from openjepa.frozen import Encoded, FrozenEncoder, weights_sha256
 from openjepa.imported import imported
 from openjepa.probes.answers import Answer
-from openjepa.probes.features import depth_asked, pooled
+from openjepa.probes.features import depth_asked, pooled, tokens_of
 
 FORMAT = 1
 FOLDER = "probes/heads"  # of a run
@@ -124,8 +124,7 @@ class Head(ABC):
         views = encoder.views(samples)
         seen = encoder.encode(views, layers=depth_asked(pooling, layer))
         width = int(encoder.encoder.dim)
-        tokens = seen.tokens[..., -width:] if layer == -1 else seen.tokens[..., :width]
-        return Encoded(tokens, pooled(seen, width, pooling, encoder.modality, tuple(views.shape[2:])), seen.valid)
+        return Encoded(tokens_of(seen, width, pooling), pooled(seen, width, pooling, encoder.modality, tuple(views.shape[2:])), seen.valid)
 
     def save(self, folder: Path) -> Path:
         """<folder>/<name>.safetensors, atomically. OSError when it cannot be written."""

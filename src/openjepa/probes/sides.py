@@ -88,8 +88,9 @@ def read(
         return side(features, pixels, {})
     token_paths: dict[str, Path | None] = dict.fromkeys([*bundles, "pixels"])
     if cache_dir is not None:
+        which = "tokens of last4" if settings.pooling == "last4" else "tokens"
         for name, bundle in bundles.items():
-            path = cache_file(bundle, dataset, rows, "tokens", settings.layer, cache_dir, clips, views)
+            path = cache_file(bundle, dataset, rows, which, settings.layer, cache_dir, clips, views)
             token_paths[name] = path.with_suffix(".tokens") if path else None
         modality = next(iter(bundles.values())).modality
         key = repr((VERSION, repr(modality), dataset.fingerprint, list(rows), clips, views, patches.fingerprint))
@@ -127,7 +128,7 @@ def patch_code(bundle: Frozen, dataset: Readable, rows: Sequence[int], settings:
         return None
     valid = None if seen[0].valid is None else torch.cat([part.valid for part in seen])
     every = Tokens(torch.cat([part.values for part in seen]), torch.cat([part.positions for part in seen]), valid)
-    return floors.patch_code(every, width(bundle), settings.seed)
+    return floors.patch_code(every, width(bundle) * (4 if settings.pooling == "last4" else 1), settings.seed)
 
 
 def with_pixels(train: Side, test: Side, dim: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
