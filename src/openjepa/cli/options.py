@@ -89,9 +89,7 @@ class ProbeOptions(Common):
     test: Text = None  # labelled samples to score on; by default a fifth of --data
     probes: tuple[str, ...] = ("knn", "linear")  # knn, linear, attentive, finetune, 1-shot, 5-shot, 1%
     labels: tuple[str, ...] = ()  # which questions, where the data has several (world: shape, colour, ...)
-    pooling: Literal["mean", "last4", "places"] = (
-        "mean"  # mean of tokens; of the last 4 layers; or all tokens side by side. Attentive: tokens of `layer`, or of 4 layers with last4
-    )
+    pooling: Literal["mean", "last4", "places"] = "mean"  # mean token; of the last 4 layers; or all tokens side by side
     layer: int = -1  # -1 is the last
     group: Text = None  # regular expression on file names; its first group (speaker, fold) is never cut by a split
     held_out: tuple[str, ...] = ()  # groups to score on where there is no --test; by default about a fifth
