@@ -1,8 +1,11 @@
+import contextlib
 import io
 import math
+import os
 import struct
 import sys
 import time
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -43,6 +46,19 @@ def number(frame: np.ndarray, scale: float = 1.0) -> int:
     return sum((frame[middle(bit // 7), middle(bit % 7)].mean() > 127) << bit for bit in range(14))
 
 
+@contextlib.contextmanager
+def ordinary_priority() -> Iterator[None]:
+    """Run by root, libsvtav1 leaves this thread, and all that it starts later, with real-time priority: a browser then starves everything."""
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, *before)
+
+
 def encode(
     frames: np.ndarray,
     container: str = "mp4",
@@ -58,7 +74,7 @@ def encode(
 ) -> bytes:
     """A video file of the frames, at `fps` or shown at `times`."""
     buffer = io.BytesIO()
-    with av.open(buffer, "w", format=container, options=muxer or {}) as out:
+    with ordinary_priority(), av.open(buffer, "w", format=container, options=muxer or {}) as out:
         stream = out.add_stream(codec, rate=fps, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt, stream.codec_context.gop_size, stream.codec_context.thread_count = pixels, gop, 1
@@ -115,6 +131,13 @@ def reason(data: bytes, **options: object) -> str:
     with pytest.raises(BadSample) as caught:
         read(data, **options)  # type: ignore[arg-type]
     return str(caught.value)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="no scheduling classes here")
+def test_making_videos_leaves_the_priority_of_the_tests_alone():
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    kind("av1 mp4", numbered(2))
+    assert (os.sched_getscheduler(0), os.sched_getparam(0)) == before
 
 
 # -- which frames
