@@ -124,6 +124,25 @@ def test_hidden_pixels_cannot_change_the_guess_and_peeking_can(page, served):
     assert "mode=peek" in page.url and "peek" in page.get_by_test_id("mode").inner_text()
 
 
+def test_references_that_come_late_do_not_bring_an_older_question_back(page, served):
+    held, asked = [], []
+    page.route("**/bank/grow", lambda route: held.append(route))
+    page.on("request", lambda request: asked.append(request.post_data_json) if request.url.endswith("jepa/predict") else None)
+    opened(page, served.url, HASH)
+    page.wait_for_timeout(700)  # the page asks for references once nobody moves
+    assert held
+    strict = value(page, "energy")
+    page.route("**/bank/grow", lambda route: route.fulfill(json={"have": 4, "want": 4, "full": True}))
+    page.get_by_test_id("peek").click()
+    held[0].fulfill(json={"have": 4, "want": 4, "full": True})
+    settled(page)
+    page.wait_for_timeout(700)
+    settled(page)
+    assert value(page, "energy") != strict
+    ours = [question["mode"] for question in asked if question["run"] == "blocks"]
+    assert ours == ["strict", "peek", "peek"]  # again when the references are there: every comparison moves with them
+
+
 def test_reloading_restores_everything(page, served):
     opened(page, served.url, "#/jepa?run=blocks&in=data:5&tgt=1,1,2,3;0,4,2,2&mode=peek&view=skill&step=5")
     before = (hole(page), value(page, "energy"), page.get_by_test_id("mode").inner_text())

@@ -24,12 +24,14 @@ export class Ahead {
       while (this.#grown !== key && !ended()) {
         const before = this.bank.have;
         this.bank = (await post<typeof this.bank>("bank/grow", { run: now.run, step: now.step })).meta;
-        if (this.bank.full) this.#grown = key;
         if (!this.bank.full && before > 0) continue;
         // every reference moves with the bank: what was kept is of an older one
         this.sweep.forget();
         this.ask.clearKept();
-        if (!ended()) await this.ask.send(PREDICT, { ...now, quick: false });
+        // whoever moved has asked something else meanwhile, and asks again once at rest
+        if (ended()) return;
+        await this.ask.send(PREDICT, { ...now, quick: false });
+        if (this.bank.full) this.#grown = key;
       }
     } catch {
       return; // without a bank the strip shows dashes, and the next settle tries again
