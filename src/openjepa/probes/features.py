@@ -77,8 +77,8 @@ def pooled(encoded: Any, dim: int, pooling: Pooling, modality: Any, size: tuple[
 
 def tokens_of(encoded: Any, dim: int, pooling: Pooling) -> Float[Tensor, "b n e"]:
     """What a probe of tokens reads of what `encode(layers=depth_asked(...))` gave: last4 is the last four layers side by side."""
-    tokens: Tensor = encoded.tokens  # of all layers asked for, the earliest first
-    return tokens if pooling == "last4" else tokens[..., :dim]
+    tokens: Tensor = encoded.tokens[..., : dim * layers_read(pooling)]  # of all layers asked for, the earliest first
+    return tokens
 
 
 def side_by_side(tokens: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | None, modality: Any) -> Float[Tensor, "b e"]:
@@ -96,6 +96,11 @@ def side_by_side(tokens: Float[Tensor, "b n d"], valid: Bool[Tensor, "b n"] | No
     return flat
 
 
+def layers_read(pooling: Pooling) -> int:
+    """How many layers stand side by side in what a probe reads."""
+    return 4 if pooling == "last4" else 1
+
+
 def depth_asked(pooling: Pooling, layer: int) -> int:
     """How many of the last layers to ask the encoder for."""
     if pooling not in get_args(Pooling):
@@ -104,7 +109,7 @@ def depth_asked(pooling: Pooling, layer: int) -> int:
         raise ValueError(f"layer {layer}; layers are counted from the end: -1 is the last, -2 the one before")
     if pooling == "last4" and layer != -1:
         raise ValueError(f"pooling last4 takes the last four layers; layer {layer} means nothing beside it, leave it out")
-    return 4 if pooling == "last4" else -layer
+    return max(layers_read(pooling), -layer)
 
 
 def extract(
@@ -202,7 +207,7 @@ def cache_file(
     bundle: Frozen,
     dataset: Readable,
     rows: Sequence[int],
-    pooling: str,
+    pooling: Pooling,
     layer: int,
     folder: Path | None,
     clips: int = 1,

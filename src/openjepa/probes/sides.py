@@ -13,7 +13,7 @@ from torch import Tensor
 
 from openjepa.probes import floors, token_file
 from openjepa.probes.attentive import Attentive
-from openjepa.probes.features import VERSION, Features, Frozen, Pixels, Pooling, cache_file, extract_all, width
+from openjepa.probes.features import VERSION, Features, Frozen, Pixels, Pooling, cache_file, extract_all, layers_read, width
 from openjepa.probes.finetune import Finetune
 from openjepa.probes.judge import PROBES
 from openjepa.probes.questions import Labelled
@@ -88,9 +88,9 @@ def read(
         return side(features, pixels, {})
     token_paths: dict[str, Path | None] = dict.fromkeys([*bundles, "pixels"])
     if cache_dir is not None:
-        which = "tokens of last4" if settings.pooling == "last4" else "tokens"
+        of: Pooling = "last4" if settings.pooling == "last4" else "tokens"
         for name, bundle in bundles.items():
-            path = cache_file(bundle, dataset, rows, which, settings.layer, cache_dir, clips, views)
+            path = cache_file(bundle, dataset, rows, of, settings.layer, cache_dir, clips, views)
             token_paths[name] = path.with_suffix(".tokens") if path else None
         modality = next(iter(bundles.values())).modality
         key = repr((VERSION, repr(modality), dataset.fingerprint, list(rows), clips, views, patches.fingerprint))
@@ -128,7 +128,7 @@ def patch_code(bundle: Frozen, dataset: Readable, rows: Sequence[int], settings:
         return None
     valid = None if seen[0].valid is None else torch.cat([part.valid for part in seen])
     every = Tokens(torch.cat([part.values for part in seen]), torch.cat([part.positions for part in seen]), valid)
-    return floors.patch_code(every, width(bundle) * (4 if settings.pooling == "last4" else 1), settings.seed)
+    return floors.patch_code(every, width(bundle) * layers_read(settings.pooling), settings.seed)
 
 
 def with_pixels(train: Side, test: Side, dim: int, seed: int) -> dict[str, tuple[Tensor, Tensor]]:
